@@ -1,0 +1,136 @@
+"""
+Every setting, declared once: its type, default, unit, an example and what it means. The loader, the JSON Schema for editors
+and the reference are made from these declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+
+def option(help: str, *, unit: str = "", example: Any = None, **bounds: Any) -> Any:
+    """What a setting or a step's option means; `bounds` are pydantic's (ge, le, min_length, pattern, ...)."""
+    extra: dict[str, Any] = {"unit": unit} if unit else {}
+    return Field(description=help, examples=None if example is None else [example], json_schema_extra=extra, **bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Sftp:
+    """The SFTP listener."""
+
+    host: Annotated[str, option("Address to listen on; loopback unless you open it.", example="192.0.2.10")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, option("TCP port; 0 takes a free one.", example=2222, ge=0, le=65535)] = 2222
+    host_keys: Annotated[
+        tuple[Path, ...], option("Private host keys; one is made in the data directory where none is given.")
+    ] = ()
+    passwords: Annotated[bool, option("Whether users with a password may use it; keys always work.")] = True
+    login_s: Annotated[float, option("Time a client has to sign in.", unit="s", gt=0)] = 30.0
+    idle_s: Annotated[float, option("A connection that says nothing for so long is closed.", unit="s", gt=0)] = 600.0
+    partial_days: Annotated[float, option("How long an unfinished upload can be resumed.", unit="days", gt=0)] = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """How files come in."""
+
+    sftp: Annotated[Sftp | None, option("The SFTP server; null for none.")] = field(default_factory=Sftp)
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The processes that run pipelines."""
+
+    count: Annotated[int, option("How many processes.", example=4, ge=1, le=256)] = 2
+    lease_s: Annotated[
+        float, option("A worker that shows no life for so long loses its files to another.", unit="s", gt=0)
+    ] = 30.0
+    batch: Annotated[int, option("Files claimed at once.", ge=1, le=100)] = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """An owner of files."""
+
+    weight: Annotated[float, option("Share of the workers beside other customers.", gt=0, le=1000)] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where deliveries become visible: a bucket of the store, or a directory of this machine (exactly one of them)."""
+
+    bucket: Annotated[str, option("A bucket of the store.", example="delivered")] = ""
+    directory: Annotated[Path | None, option("A directory with real names.", example="/srv/outgoing")] = None
+    prefix: Annotated[str, option("Put before every key.", example="lake/raw/")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a failed file is tried again: after rand(0, min(cap, base * 2**tries)) seconds."""
+
+    tries: Annotated[int, option("Failures after which the file is a dead letter.", ge=1, le=100)] = 3
+    base_s: Annotated[float, option("Longest wait before the second try.", unit="s", gt=0)] = 1.0
+    cap_s: Annotated[float, option("Longest wait before any try.", unit="s", gt=0)] = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which files a pipeline takes: all that is given must fit."""
+
+    customer: Annotated[
+        tuple[str, ...], option("Globs over the customer's name; any one fits.", example=["acme*"])
+    ] = ()
+    key: Annotated[
+        tuple[str, ...],
+        option("Globs over the path below the customer's home; `**` crosses folders.", example=["inbound/**/*.csv"]),
+    ] = ()
+    type: Annotated[tuple[str, ...], option("Globs over the media type, found by content.", example=["text/*"])] = ()
+    when: Annotated[str, option("A condition over `file` and `customer`.", example="file.size <= 1048576")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStep:
+    """One step of a pipeline, ready to run. `uses` names it, `options` is an instance of its options class."""
+
+    name: str  # unique in the pipeline; the step's name where none is given
+    uses: str
+    version: str
+    options: Any
+    when: Callable[[Mapping[str, Any]], bool] | None  # None: always
+    checkpoint: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline, resolved. `revision` is the SHA-256 (hex) of `document`, its canonical JSON with every default filled in."""
+
+    name: str
+    route: Route
+    accepts: Callable[[Mapping[str, Any]], bool]  # the route's `when`; always true where there is none
+    steps: tuple[BoundStep, ...]
+    retry: Retry
+    revision: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration."""
+
+    path: Path  # of the file it came from; relative paths in it start at its directory
+    data: Path  # the data directory
+    store: str  # URL
+    ledger: str  # URL
+    bucket: str  # the store's bucket that arrivals land in
+    min_free: int  # bytes; uploads are refused below
+    listeners: Listeners
+    workers: Workers
+    customers: Mapping[str, Customer]
+    destinations: Mapping[str, Destination]
+    pipelines: tuple[Pipeline, ...]  # in file order: the first that fits takes the file

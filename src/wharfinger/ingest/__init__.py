@@ -1,0 +1,91 @@
+"""How files come in. Each module turns one way of sending into `land`, the only door into custody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wharfinger.errors import WharfingerError
+from wharfinger.ingest.sniff import media_type
+from wharfinger.ledger import MANY, Ledger
+from wharfinger.model import Arrival
+from wharfinger.store import Put, Store
+from wharfinger.telemetry import crash
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that is whole in staging and that its sender has finished. `key` begins with the customer's home."""
+
+    path: Path  # the staged bytes
+    key: str
+    version: str  # a fresh ULID
+    size: int  # bytes
+    sha256: str  # hex
+    customer: str
+    head: bytes  # the first 8 KiB (fewer if the file is smaller)
+    weight: float = 1.0  # of the customer
+    source: str = ""
+    user: str = ""
+    session: str = ""
+    mtime: float | None = None  # epoch s
+    fd: int | None = None  # an open descriptor of `path`; stays the caller's
+
+
+def land(
+    store: Store, ledger: Ledger, bucket: str, uploads: Sequence[Upload], *, clock: Callable[[], float] = time.time
+) -> list[Arrival | WharfingerError]:
+    """
+    Take these uploads (at most 100) into custody: bytes durable, then arrivals committed. What is answered with an Arrival may
+    be acknowledged to its sender; an error means that this one is not in custody. A crash before the return leaves at most
+    objects that no ledger knows; landing the same upload again is harmless.
+    """
+    if len(uploads) > MANY:
+        raise ValueError(f"{len(uploads)} uploads at once; at most {MANY}")
+    crash.point("intake.staged")
+    now = clock()
+    arrivals = [_arrival(bucket, upload, now) for upload in uploads]
+    stored = store.put([Put(a.ref, u.path, about(a), u.fd) for a, u in zip(arrivals, uploads)])
+    crash.point("intake.stored")
+    ledger.arrive([a for a, error in zip(arrivals, stored) if error is None])
+    crash.point("intake.arrived")
+    return [error or a for a, error in zip(arrivals, stored)]
+
+
+def about(arrival: Arrival) -> dict[str, object]:
+    """What an object's journal line says of its arrival, so that a ledger can be rebuilt from the store alone."""
+    return {
+        "file_id": arrival.file_id,
+        "customer": arrival.customer,
+        "media_type": arrival.media_type,
+        "source": arrival.source,
+        "user": arrival.user,
+        "session": arrival.session,
+        "cost": arrival.cost,
+        "mtime": arrival.mtime,
+    }
+
+
+def _arrival(bucket: str, upload: Upload, now: float) -> Arrival:
+    return Arrival(
+        bucket=bucket,
+        key=upload.key,
+        version=upload.version,
+        size=upload.size,
+        sha256=upload.sha256,
+        customer=upload.customer,
+        at=now,
+        media_type=media_type(upload.head, upload.size),
+        source=upload.source,
+        user=upload.user,
+        session=upload.session,
+        cost=cost(upload.size, upload.weight),
+        mtime=upload.mtime,
+    )
+
+
+def cost(size: int, weight: float) -> float:
+    """Seconds of a customer's fair share that a file takes: 1 ms, and 1 ms for each MiB, divided by the customer's weight."""
+    return (0.001 + 0.001 * size / (1 << 20)) / weight

@@ -1,0 +1,224 @@
+"""
+Facts. One database holds the catalog (what is true of each file), the queue (who works on what) and the history, so that
+they change in one transaction.
+
+Verbs take many, at most `MANY` at a time, and are atomic per element with a result per element; nothing is promised about
+the order over all files. A lost or doubled wake-up is harmless: what the ledger says is the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from wharfinger.model import Arrival, Event, FileRecord, Lease, Outcome, Run, State, Status
+
+MANY = 100
+"""The most elements one call of a verb may carry (DynamoDB's TransactWriteItems ends there too)."""
+
+
+class Ledger(Protocol):
+    """The queue, for ingest and engine."""
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """
+        Record each file (status uploaded), its run (ready), its first event and its place in the customer's tree. False for
+        one that is known already: nothing changes. One with `delivered` is recorded as transferred, its run as done.
+        """
+        ...
+
+    def claim(self, owner: str, limit: int, lease_s: float, *, max_size: int | None = None) -> list[Run]:
+        """
+        Take up to `limit` due runs for `lease_s` seconds, in the order of fair rank; each claim adds one to the run's token.
+        A run that is `solo`, or larger than `LARGE`, comes alone. With `max_size` (bytes) larger ones are left to others.
+        """
+        ...
+
+    def extend(self, leases: Sequence[Lease], lease_s: float) -> list[bool]:
+        """
+        Hold these runs for another `lease_s` from now; False for one whose token is stale. A checkpoint that a lease carries
+        is recorded with it: a retry resumes there.
+        """
+        ...
+
+    def release(self, leases: Sequence[Lease]) -> list[bool]:
+        """Give back runs that were not begun: ready at once, no try counted. False where the token is stale."""
+        ...
+
+    def settle(self, outcomes: Sequence[Outcome]) -> list[bool]:
+        """Record what became of claimed runs. A stale token changes nothing but leaves an event, and answers False."""
+        ...
+
+    def sweep(self, *, owner: str | None = None) -> list[str]:
+        """
+        Take back up to `MANY` runs whose lease has expired (or all that `owner` holds: its process is known to be dead), and
+        answer their ids. Each becomes ready and `solo`; one that was solo already has crashed once more, and at
+        `POISON_CRASHES` it is dead and its file quarantined with the code POISON.
+        """
+        ...
+
+    def replay(self, files: Sequence[str]) -> list[bool]:
+        """Make the runs of these files ready again from the start (tries, crashes and checkpoint forgotten), if they are not leased."""
+        ...
+
+    def register(self, revision: str, pipeline: str, document: str) -> None:
+        """Keep the resolved pipeline that `revision` is the hash of, as canonical JSON."""
+        ...
+
+
+LARGE = 8 << 20
+"""Bytes. A run on a larger file is claimed alone, so that nobody waits behind it."""
+
+POISON_CRASHES = 2
+"""Crashes while running alone after which the bytes are held to be at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which files: all that is given must hold."""
+
+    customer: str = ""
+    status: Status | None = None
+    pipeline: str = ""
+    name: str = ""  # glob over the key
+    since: float | None = None  # uploaded at or after; epoch s
+    until: float | None = None  # uploaded before; epoch s
+    error: str = ""  # text within the error message
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The ledger in figures."""
+
+    files: Mapping[Status, int]
+    bytes: int
+    runs: Mapping[State, int]
+    unrouted: int
+    oldest_ready: float | None  # when the file of the oldest ready run arrived; epoch s
+
+
+class Catalog(Protocol):
+    """The reading side, for people: command line, web, reports."""
+
+    def file(self, file_id: str) -> FileRecord | None:
+        """The record of this file; a unique beginning of the id, of at least 12 characters, will do."""
+        ...
+
+    def files(self, filter: Filter, *, limit: int = 100, after: str = "") -> list[FileRecord]:
+        """Newest first; `after` is the last file_id of the page before."""
+        ...
+
+    def events(self, file_id: str) -> list[Event]:
+        """The history of a file, oldest first, as stored."""
+        ...
+
+    def counts(self) -> Counts:
+        """How many files and runs there are in each state."""
+        ...
+
+    def revision(self, revision: str) -> str | None:
+        """The canonical JSON of a pipeline that was registered."""
+        ...
+
+
+Kind = Literal["dir", "file", "partial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in the customers' tree. `path` has no leading or trailing slash: "customer1/inbound/a.csv"."""
+
+    path: str
+    kind: Kind
+    size: int = 0  # bytes
+    mtime: float = 0.0  # epoch s
+    version: str = ""  # of the object; "" for a dir, and for a partial of a new name
+    sha256: str = ""  # hex
+    file_id: str = ""
+    staged: str = ""  # id of the staged bytes of a partial
+    user: str = ""  # whose partial it is
+
+
+class Namespace(Protocol):
+    """The customers' tree as SFTP and the portal show it. Names are compared by NFC and kept as sent; `arrive` adds files."""
+
+    def look(self, paths: Sequence[str]) -> list[Entry | None]:
+        """What lies under each path."""
+        ...
+
+    def children(self, path: str, *, limit: int = 1000, after: str = "") -> list[Entry]:
+        """The entries of a directory by name; `after` is the last name (not path) of the page before."""
+        ...
+
+    def make(self, entries: Sequence[Entry]) -> list[bool]:
+        """
+        Add directories and partials, with missing parents. False where the name is taken: a directory by anything, a partial by
+        a directory; a partial over a file or an older partial replaces it in the tree until it arrives or is removed.
+        """
+        ...
+
+    def touch(self, path: str, mtime: float) -> bool:
+        """Set the time of last modification that the tree shows."""
+        ...
+
+    def rename(self, old: str, new: str, *, replace: bool = False) -> Literal["done", "missing", "taken", "no_parent"]:
+        """Move a name, a directory with all below it. The files' records keep the key under which they arrived."""
+        ...
+
+    def remove(self, path: str) -> Literal["done", "missing", "not_empty"]:
+        """Take a name out of the tree. Files in custody stay in custody."""
+        ...
+
+    def partials(self, *, before: float) -> Iterator[Entry]:
+        """The partials last written before `before` (epoch s)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may sign in. Sees only the tree below `home` ("customer1")."""
+
+    name: str
+    customer: str
+    home: str
+    keys: tuple[str, ...] = ()  # public keys, OpenSSH format: "ssh-ed25519 AAAA... comment"
+    password_hash: str = ""  # argon2id, PHC string; "" where no password is accepted
+    disabled: bool = False
+
+
+class Accounts(Protocol):
+    """Who may sign in."""
+
+    def user(self, name: str) -> User | None:
+        """The user of this name."""
+        ...
+
+    def users(self) -> list[User]:
+        """All users by name."""
+        ...
+
+    def keep(self, users: Sequence[User]) -> None:
+        """Add these users, or replace those of the same name."""
+        ...
+
+    def forget(self, names: Sequence[str]) -> list[bool]:
+        """Remove users; their files stay. False for one that was not there."""
+        ...
+
+
+class Database(Protocol):
+    """One database and the ports over it. Safe to use from several threads; each process opens its own."""
+
+    @property
+    def ledger(self) -> Ledger: ...  # noqa: D102
+    @property
+    def catalog(self) -> Catalog: ...  # noqa: D102
+    @property
+    def namespace(self) -> Namespace: ...  # noqa: D102
+    @property
+    def accounts(self) -> Accounts: ...  # noqa: D102
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...

@@ -1,0 +1,253 @@
+"""The nouns: values that cross rooms. Frozen, no I/O, imports nothing of ours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """What is true of a file, in the words that everyone sees."""
+
+    UPLOADED = "uploaded"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    TRANSFERRED = "transferred"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the file unless somebody replays it."""
+        return self in (Status.TRANSFERRED, Status.FAILED, Status.QUARANTINED)
+
+
+class State(StrEnum):
+    """Where a run stands. `DEAD` runs are the dead letters."""
+
+    READY = "ready"
+    LEASED = "leased"
+    WAITING = "waiting"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.READY: frozenset({State.LEASED, State.CANCELLED}),
+    State.LEASED: frozenset({State.READY, State.WAITING, State.DONE, State.DEAD, State.CANCELLED}),
+    State.WAITING: frozenset({State.READY, State.CANCELLED}),
+    State.DONE: frozenset({State.READY}),
+    State.DEAD: frozenset({State.READY, State.CANCELLED}),
+    State.CANCELLED: frozenset({State.READY}),
+}
+"""The legal moves of a run. Out of DONE, DEAD and CANCELLED leads only a replay."""
+
+
+_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [a + b for a in _BASE32 for b in _BASE32]
+
+
+def base32(number: int, length: int) -> str:
+    """`number` in Crockford's base 32, exactly `length` (even) characters: the text sorts as the number does."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(length * 5 - 10, -1, -10)])
+
+
+def ulid(at: float, entropy: int) -> str:
+    """A ULID (github.com/ulid/spec): 48 bits of milliseconds since the epoch, then 80 bits of entropy; 26 characters."""
+    return base32(int(at * 1000) << 80 | entropy & (1 << 80) - 1, 26)
+
+
+def is_ulid(text: str) -> bool:
+    """Whether `text` could have come from `ulid`."""
+    return len(text) == 26 and text[0] <= "7" and all(c in _BASE32 for c in text)
+
+
+def derive(version: str, *parts: str) -> str:
+    """
+    The id that follows from `version` and `parts`: the same in every process, at every time.
+
+    Where `version` is a ULID its time comes first, so that derived ids sort by time and databases append instead of
+    inserting at random; the rest is SHA-256. Any other version (S3's are opaque) gives 130 bits of SHA-256.
+    """
+    digest = int.from_bytes(hashlib.sha256("\0".join((version, *parts)).encode("utf-8", "surrogatepass")).digest())
+    return version[:10] + base32(digest >> 176, 16) if is_ulid(version) else base32(digest >> 126, 26)
+
+
+def file_id(bucket: str, key: str, version: str) -> str:
+    """The id of one version of one object: whoever sees that object (upload, event, listing) computes the same id."""
+    return derive(version, f"{bucket}/{key}#{version}")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """One version of one object in the store."""
+
+    bucket: str
+    key: str
+    version: str
+    size: int  # bytes
+    sha256: str  # hex; "" where a foreign store does not tell
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}#{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One visible effect of a run: these bytes lie under this name at this destination."""
+
+    destination: str  # its name in the configuration
+    bucket: str  # a bucket of the store, or the directory
+    key: str
+    version: str
+    size: int  # bytes
+    sha256: str
+    at: float  # epoch s, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One object that landed whole. `file_id` is its idempotency key."""
+
+    bucket: str
+    key: str  # begins with the customer's home: "customer1/inbound/a.csv"
+    version: str
+    size: int  # bytes
+    sha256: str  # hex
+    customer: str
+    at: float  # when the bytes were durable; epoch s, UTC
+    media_type: str = "application/octet-stream"  # by content
+    source: str = ""  # how it came: sftp, cli, ...
+    user: str = ""
+    session: str = ""
+    cost: float = 0.001  # s of the customer's fair share that this file takes
+    mtime: float | None = None  # the sender's time of last modification; epoch s
+    delivered: tuple[Delivered, ...] | None = None  # known from the journal alone, when a ledger is rebuilt
+    file_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file_id", file_id(self.bucket, self.key, self.version))
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Where its bytes are."""
+        return ObjectRef(self.bucket, self.key, self.version, self.size, self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a run has behind it: `step` is the index of the next step, `inputs` are the published outputs of the last."""
+
+    step: int
+    inputs: tuple[tuple[ObjectRef, str, str], ...]  # (object, name, media type)
+    facts: Mapping[str, Any]  # results of the steps so far, by step name
+    revision: str  # of the pipeline that counts the steps; under another revision the checkpoint is void
+    delivered: tuple[Delivered, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A claimed run. `token` fences a stale worker; `deadline` (epoch s) is when others may take over."""
+
+    id: str
+    arrival: Arrival
+    token: int
+    deadline: float
+    tries: int  # failures of its own so far
+    crashes: int  # crashes while it ran alone
+    solo: bool  # claimed alone, because it ran when a lease expired
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A hold on a run, as `extend` and `release` need it; `checkpoint` is what `extend` is to record with it."""
+
+    run: str
+    token: int
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run did not succeed, in words for people and a code for machines."""
+
+    code: str
+    message: str
+    step: str = ""  # "" where no step was at fault
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step as it ran."""
+
+    name: str
+    uses: str  # "gzip@1": the step and its version
+    seconds: float
+    outcome: str  # ok, skipped, rejected, transient, error
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What became of a claimed run; `settle` records it if the token is still the latest.
+
+    DONE with TRANSFERRED; DEAD with FAILED or QUARANTINED; READY with a time `due` (a retry; adds one to tries); WAITING with
+    UPLOADED (no pipeline matched).
+    """
+
+    run: str
+    token: int
+    state: State
+    status: Status
+    pipeline: str = ""
+    revision: str = ""
+    failure: Failure | None = None
+    due: float | None = None  # epoch s
+    steps: tuple[StepRecord, ...] = ()
+    delivered: tuple[Delivered, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a file's history. `hash` = SHA-256 over the previous hash and this line: the chain cannot be edited."""
+
+    file_id: str
+    n: int  # 1, 2, 3... within the file
+    at: float  # epoch s, UTC
+    kind: str
+    data: Mapping[str, Any]
+    hash: str  # hex
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What is known of a file now. The first eleven names are public everywhere: API, JSON, CSV, reports, DynamoDB."""
+
+    file_id: str
+    source_bucket: str
+    destination_bucket: str
+    key: str
+    customer_id: str
+    upload_timestamp: float  # epoch s, UTC
+    transfer_timestamp: float | None
+    status: Status
+    error_message: str
+    version: str
+    size: int  # bytes
+    sha256: str
+    attempts: int
+    pipeline: str
+    revision: str
+    manifest_id: str
+    media_type: str
+    source: str
+    user: str
+    state: State  # of its run
+    due: float | None = None  # when a retry comes, or the lease of the worker ends; epoch s
+    delivered: tuple[Delivered, ...] = ()

@@ -1,0 +1,117 @@
+"""
+Objects: bytes under (bucket, key, version), durable before they are acknowledged.
+
+`Store` is the port for custody; `Target` is the port for what lies outside custody, where a delivery becomes visible.
+Both take many at a time, so that a group shares its syncs, and answer element by element: one bad name or one full disk
+does not touch its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from wharfinger.errors import WharfingerError
+from wharfinger.model import Delivered, ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A staged file that is to become the object `ref`. The store takes the file: afterwards `path` is gone."""
+
+    ref: ObjectRef
+    path: Path  # on the store's own filesystem (see Staging and Store.scratch)
+    about: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # JSON kept in the object's journal line: customer, user, ...
+    fd: int | None = None  # an open descriptor of `path`, if the caller has one; stays the caller's to close
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The object `source` again, as `ref` (same size and SHA-256)."""
+
+    source: ObjectRef
+    ref: ObjectRef
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as the store's own journal describes it."""
+
+    ref: ObjectRef
+    at: float  # epoch s
+    about: Mapping[str, Any]
+
+
+class Store(Protocol):
+    """Custody of bytes. An object never changes: new bytes are a new version. Every verb is safe to repeat."""
+
+    def put(self, puts: Sequence[Put]) -> list[WharfingerError | None]:
+        """
+        Keep these objects. When it returns, each element that is None is durable and described in the journal; an element
+        that is an error left nothing visible. Putting a `ref` again that is there already changes nothing.
+        """
+        ...
+
+    def copy(self, copies: Sequence[Copy]) -> list[WharfingerError | None]:
+        """Like `put`, from objects that the store has already; within one store no bytes pass through the process."""
+        ...
+
+    def open(self, ref: ObjectRef) -> BinaryIO:
+        """The object's bytes, seekable. Raises NotFound."""
+        ...
+
+    def head(self, refs: Sequence[ObjectRef]) -> list[int | None]:
+        """The size in bytes of each object that is there, else None."""
+        ...
+
+    def delete(self, refs: Sequence[ObjectRef]) -> None:
+        """Remove these objects; one that is not there is no error."""
+        ...
+
+    def list(self, bucket: str = "", prefix: str = "") -> Iterator[Listed]:
+        """The objects that are there (each one once), oldest first."""
+        ...
+
+    def note(self, notes: Sequence[Mapping[str, Any]]) -> None:
+        """Append JSON objects to the journal, durably: what a rebuilt ledger must know beside the objects."""
+        ...
+
+    def notes(self) -> Iterator[Mapping[str, Any]]:
+        """All that `note` was given, oldest first."""
+        ...
+
+    def scratch(self) -> Path:
+        """A new empty directory on the store's filesystem for work in progress; the caller removes it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Bytes that are to appear under `key` at a target. `version` is the same at every repeat of the same run and step."""
+
+    source: ObjectRef | Path  # an object of the store, or a file in scratch (which is left where it is)
+    key: str
+    version: str
+    size: int  # bytes
+    sha256: str  # hex
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Target(Protocol):
+    """A place outside custody where deliveries become visible: another bucket or prefix, a directory, later a partner's server."""
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> list[Delivered | WharfingerError]:
+        """
+        Make each one visible under its name, whole and durable, checked against its SHA-256. A name that already has these
+        very bytes is left untouched and counts as delivered; other bytes under the name are replaced in one step.
+        """
+        ...
+
+    def head(self, key: str) -> int | None:
+        """The size in bytes of what lies under `key` now, else None."""
+        ...

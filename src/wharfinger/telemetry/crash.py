@@ -1,0 +1,58 @@
+"""
+Named instants at which a test kills the process, so that every hop boundary is proven to survive kill -9.
+
+`WHARF_CRASH=settle.before` kills at the first pass of that point, `settle.before:3` at the third. With `WHARF_CRASH_ONCE`
+set to a path, the first process to get there creates that file and dies, all later ones live on (so a supervisor's restart
+does not die again). Without the variable a point costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+POINTS = {
+    "intake.staged": "the client's close was received; nothing is durable yet",
+    "store.synced": "bytes and journal lines are durable under staging names",
+    "store.renamed": "objects have their names; the directory is not synced",
+    "intake.stored": "objects are durable; the ledger does not know them",
+    "ledger.arriving": "inside the arrival's transaction, before its commit",
+    "intake.arrived": "arrivals are committed; the client has no answer",
+    "intake.acknowledged": "the client has its answer; no worker was woken",
+    "worker.claimed": "runs are leased; none has begun",
+    "worker.routed": "pipelines are chosen; no step has run",
+    "worker.stepped": "a step has run for every file of the group; its effects are not published",
+    "worker.published": "a checkpoint's objects are durable; the ledger does not know the checkpoint",
+    "worker.checkpointed": "the checkpoint is recorded; the next step has not begun",
+    "target.synced": "a directory delivery is durable under its temporary name",
+    "target.renamed": "a directory delivery has its name; the directory is not synced",
+    "worker.delivered": "deliveries are visible and durable; the journal does not know them",
+    "worker.noted": "the journal knows the deliveries; the ledger does not",
+    "ledger.settling": "inside the settling transaction, before its commit",
+    "worker.settled": "outcomes are committed; scratch is not cleaned",
+    "sweeper.begun": "expired leases are about to be taken back",
+    "sweeper.swept": "expired leases were taken back; no worker was woken",
+    "supervisor.started": "the children run",
+    "supervisor.bereaved": "a child's death was seen; its leases are not taken back, no other was started",
+}
+"""Every point by name, with what is true there: one at each boundary of a file's way."""
+
+_armed, _, _nth = os.environ.get("WHARF_CRASH", "").partition(":")
+_left = int(_nth or 1)
+
+
+def point(name: str) -> None:
+    """Die here by SIGKILL if the environment says so."""
+    global _left
+    if _armed != name:
+        return
+    _left -= 1
+    if _left > 0:
+        return
+    once = os.environ.get("WHARF_CRASH_ONCE")
+    if once:
+        try:
+            os.close(os.open(once, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+    os.kill(os.getpid(), signal.SIGKILL)
