@@ -21,7 +21,7 @@ check: setup ## the fast part: style, types, imports, unit tests (under 3 minute
 	@$(PY) -m pytest -q -n 2 --dist worksteal -m "not slow" tests/unit tests/contract tests/docs
 
 fmt: setup ## format the code
-	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
+	@$(PY) -m ruff format -q . && $(PY) -m ruff check -q --fix .
 
 lock: ## write requirements.lock anew (needs uv)
 	@scripts/lock
