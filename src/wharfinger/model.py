@@ -196,8 +196,8 @@ class Outcome:
     """
     What became of a claimed run; `settle` records it if the token is still the latest.
 
-    DONE with TRANSFERRED; DEAD with FAILED or QUARANTINED; READY with a time `due` (a retry; adds one to tries); WAITING with
-    UPLOADED (no pipeline matched).
+    DONE with TRANSFERRED; DEAD with FAILED or QUARANTINED; READY with a time `due` (a retry; adds one to tries if it `counts`);
+    WAITING with UPLOADED (no pipeline matched).
     """
 
     run: str
@@ -208,6 +208,7 @@ class Outcome:
     revision: str = ""
     failure: Failure | None = None
     due: float | None = None  # epoch s
+    counts: bool = True  # False: no fault of this file's, our disk is full; its tries stay as they are
     steps: tuple[StepRecord, ...] = ()
     delivered: tuple[Delivered, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -49,12 +49,21 @@ class Destination(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Scratch:
     """What a step may use while it runs: a directory of its own, and the destinations that it declared."""
 
-    path: Path
-    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    __slots__ = ("_path", "destinations")
+
+    def __init__(self, path: Path | str, destinations: Mapping[str, Destination] | None = None) -> None:
+        self._path = path
+        self.destinations = destinations or {}
+
+    @property
+    def path(self) -> Path:
+        """The directory; made when it is first asked for, since most steps need none."""
+        path = Path(self._path)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
 
 @dataclass(frozen=True, slots=True)
