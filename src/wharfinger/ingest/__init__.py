@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wharfinger.errors import WharfingerError
-from wharfinger.ingest.sniff import media_type
+from wharfinger.steps.sniff import media_type
 from wharfinger.ledger import MANY, Ledger
 from wharfinger.model import Arrival
 from wharfinger.store import Put, Store

@@ -21,6 +21,7 @@ class Reader(Protocol):
     name: str  # "a.csv.gz": the last part of the key, or what an earlier step made of it
     media_type: str
     size: int  # bytes
+    sha256: str  # hex, where it is known already (an object of the store has it); else ""
     arrival: Arrival  # the file in custody that this input comes from
 
     def read(self, size: int = -1, /) -> bytes: ...  # noqa: D102
@@ -82,6 +83,12 @@ class Result:
     outputs: Sequence[Output]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def each(cls, made: Sequence[tuple[Output, Mapping[str, Any]]]) -> Result:
+        """One output and its facts for each input. The facts of a single input stand alone, those of several under `inputs`."""
+        facts = made[0][1] if len(made) == 1 else {"inputs": [facts for _, facts in made]}
+        return cls([output for output, _ in made], facts)
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -110,6 +117,8 @@ class Step:
     resources: Resources = Resources()
     checkpoint: bool = False  # its outputs are kept before the next step begins: it is costly, or must not be repeated
     destinations: Callable[[Any], Sequence[str]] = lambda _options: ()  # what these options deliver to, by name
+    facts: Mapping[str, str] = field(default_factory=dict)  # each fact it may state, and what it means
+    rejects: Mapping[str, str] = field(default_factory=dict)  # each code it may reject a file with, and when
 
 
 BUILTIN: Mapping[str, str] = {
