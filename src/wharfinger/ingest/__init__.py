@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wharfinger.errors import WharfingerError
-from wharfinger.steps.sniff import media_type
 from wharfinger.ledger import MANY, Ledger
 from wharfinger.model import Arrival
+from wharfinger.steps.sniff import media_type
 from wharfinger.store import Put, Store
 from wharfinger.telemetry import crash
 

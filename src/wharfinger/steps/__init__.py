@@ -16,7 +16,10 @@ from wharfinger.model import Arrival
 
 
 class Reader(Protocol):
-    """One input, as a seekable binary file with a name. Read it in bounded pieces: it may be larger than memory."""
+    """
+    One input, as a seekable binary file with a name; at its beginning when the step begins. Read it in bounded pieces: it may
+    be larger than memory.
+    """
 
     name: str  # "a.csv.gz": the last part of the key, or what an earlier step made of it
     media_type: str
@@ -74,6 +77,11 @@ class Output:
     source: Path | Reader
     name: str
     media_type: str = "application/octet-stream"
+
+    @classmethod
+    def unchanged(cls, source: Reader, name: str = "") -> Output:
+        """The input as it is, under another name if one is given."""
+        return cls(source, name or source.name, source.media_type)
 
 
 @dataclass(frozen=True, slots=True)
