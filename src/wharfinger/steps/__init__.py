@@ -84,9 +84,13 @@ class Output:
         return cls(source, name or source.name, source.media_type)
 
 
+FACTS = 64 << 10
+"""Most bytes of JSON that the facts of one step may have; larger results are outputs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a step made. `facts` is JSON of at most 64 KB, kept with the run and readable by `when:` as `steps.NAME.FACT`."""
+    """What a step made. `facts` is JSON of at most `FACTS` bytes, kept with the run; `when:` reads it as `steps.NAME.FACT`."""
 
     outputs: Sequence[Output]
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,5 +1,5 @@
 """
-Digests of the file, as facts; and a check against a digest that the sender has put into the name.
+States digests of the file as facts, and checks one that the sender has put into the name.
 
 With `expect` the text that its template makes must contain one of the digests as a word of its own (`report-<sha256>.csv`
 with `expect: "{stem}"`), in small or capital letters; otherwise the file is rejected. The SHA-256 of a file that is still as
@@ -103,6 +103,6 @@ STEP = Step(
     help="States digests of the file as facts, and checks one that the sender has put into the name.",
     options=Options,
     run=_run,
-    facts={name: f"the {name} of the bytes, in hex" for name in _DIGESTS},
+    facts=dict.fromkeys(_DIGESTS, "the digest of this name, in hex"),
     rejects={"INTEGRITY_MISMATCH": "none of the digests is in the text that `expect` makes"},
 )

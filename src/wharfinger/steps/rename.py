@@ -1,5 +1,5 @@
 """
-Another name for the file, made by a template. No bytes move.
+Gives the file another name, made by a template. No bytes move.
 
 The name is what later steps see, and what `deliver` puts into its key; the file in custody keeps the name it arrived under.
 """
