@@ -115,3 +115,27 @@ class Target(Protocol):
     def head(self, key: str) -> int | None:
         """The size in bytes of what lies under `key` now, else None."""
         ...
+
+
+def delivery_note(file_id: str, delivered: Sequence[Delivered]) -> dict[str, Any]:
+    """What `Store.note` is given before a file is settled as transferred: all its visible effects."""
+    effects = [
+        {
+            "destination": each.destination,
+            "bucket": each.bucket,
+            "key": each.key,
+            "version": each.version,
+            "size": each.size,
+            "sha256": each.sha256,
+            "at": each.at,
+        }
+        for each in delivered
+    ]
+    return {"file_id": file_id, "delivered": effects}
+
+
+def noted_delivery(note: Mapping[str, Any]) -> tuple[str, tuple[Delivered, ...]] | None:
+    """The file_id and the effects that `delivery_note` wrote; None for a note of another kind."""
+    if "delivered" not in note:
+        return None
+    return str(note["file_id"]), tuple(Delivered(**each) for each in note["delivered"])
