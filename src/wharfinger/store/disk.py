@@ -1,0 +1,210 @@
+"""What is asked of the disk: sync many files at once, sync directories, move without replacing, copy ranges."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import ParamSpec, TypeVar
+
+from wharfinger.errors import NoSpace, StoreError
+
+T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+PIECE = 1 << 20
+"""Bytes that are read or copied at once."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LINK_REFUSED = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+def refusal(exc: OSError, doing: str) -> StoreError:
+    """The error to answer when the operating system refused; `doing` says what was tried, and where."""
+    text = f"{doing}: {exc.strerror or exc}"
+    error: StoreError
+    if exc.errno in _FULL:
+        error = NoSpace(text, fix="make room on the disk (or raise the quota), then send or replay the file again")
+    elif exc.errno == errno.EIO:
+        error = StoreError(text, code="DISK_FAILED", fix="look for disk errors in the kernel log (dmesg)")
+    elif exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        error = StoreError(text, code="NOT_PERMITTED", fix="let the user that runs wharf write there")
+    else:
+        error = StoreError(text)
+    error.__cause__ = exc
+    return error
+
+
+class Crew:
+    """A few threads that do one job on many items: while one waits for the disk, the others go on."""
+
+    def __init__(self, size: int = 16) -> None:
+        self._size = size
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="disk")
+
+    def begin(self, job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Start one job on its own."""
+        return self._pool.submit(job, *args, **kwargs)
+
+    def each(self, job: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Do `job` on every item, several at a time, this thread helping; the answers come in the order of the items."""
+        answers: dict[int, R] = {}
+        queue = iter(list(enumerate(items)))  # its __next__ is one step under the GIL: threads share it as it is
+
+        def work() -> None:
+            for n, item in queue:
+                answers[n] = job(item)
+
+        others = [self._pool.submit(work) for _ in range(min(self._size, len(items) - 1))]
+        work()
+        for other in others:
+            other.result()
+        return [answers[n] for n in range(len(items))]
+
+    def close(self) -> None:
+        """Wait for what is under way and end the threads."""
+        self._pool.shutdown()
+
+
+if sys.platform == "darwin":  # fsync there leaves the bytes in the drive's cache: man 2 fsync
+    import fcntl
+
+    def sync(fd: int) -> None:
+        """Return when the file's bytes are durable. After an OSError the descriptor must not be trusted again."""
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+    def start_writing(fd: int) -> None:
+        """Let the disk begin with this file; nobody waits."""
+else:
+
+    def sync(fd: int) -> None:
+        """Return when the file's bytes are durable. After an OSError the descriptor must not be trusted again."""
+        os.fdatasync(fd)
+
+    def start_writing(fd: int) -> None:
+        """
+        Let the disk begin with this file; nobody waits. A group of small files that is begun first and waited for afterwards
+        shares the filesystem's commit. Parts that are on disk already leave the page cache: meant for small fresh files.
+        """
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def sync_directory(path: str) -> None:
+    """Return when the names in this directory are durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: str, *, below: str) -> None:
+    """Make `path` and what is missing between it and `below`, durably; what another process made meanwhile is synced too."""
+    steps = []
+    while path != below:
+        steps.append(path)
+        path = os.path.dirname(path)
+    for step in reversed(steps):
+        with suppress(FileExistsError):
+            os.mkdir(step, 0o700)
+        sync_directory(os.path.dirname(step))
+
+
+def copy_range(source: int, target: int, start: int, end: int) -> None:
+    """Copy bytes [start, end) between descriptors, within the kernel (or by sharing blocks) where it can; short at the source's end."""
+    while start < end:
+        copied = _copy_some(source, target, start, end - start)
+        if not copied:
+            return
+        start += copied
+
+
+def _copy_some(source: int, target: int, at: int, count: int) -> int:
+    if sys.platform == "linux":
+        try:
+            return os.copy_file_range(source, target, min(count, 1 << 30), at, at)
+        except OSError as exc:
+            if exc.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM):
+                raise
+    return os.pwrite(target, os.pread(source, min(count, PIECE), at), at)
+
+
+def link(source: str, target: str) -> bool:
+    """Give the file a second name. False where the filesystem refuses links (or more of them); FileExistsError as usual."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as exc:
+        if exc.errno in _LINK_REFUSED:
+            return False
+        raise
+    return True
+
+
+def _exclusive_rename() -> Callable[[bytes, bytes], int] | None:
+    """renameat2(2) with RENAME_NOREPLACE, or renamex_np(2) with RENAME_EXCL, where the C library has it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        here = -100  # AT_FDCWD
+        libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+        return lambda source, target: int(libc.renameat2(here, source, here, target, 1))
+    if hasattr(libc, "renamex_np"):
+        libc.renamex_np.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
+        return lambda source, target: int(libc.renamex_np(source, target, 4))
+    return None
+
+
+_rename = _exclusive_rename()
+
+
+def move(source: str, target: str) -> None:
+    """Rename, but never replace: raises FileExistsError (and leaves `source`) where `target` is there already."""
+    if _rename is not None:
+        if _rename(os.fsencode(source), os.fsencode(target)) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # the filesystem does not know the flag
+            raise OSError(number, os.strerror(number), source, None, target)
+    os.link(source, target)
+    os.unlink(source)
+
+
+def copy(source: str, target: str) -> None:
+    """A new file with the same bytes, durable but for its name."""
+    reading = os.open(source, os.O_RDONLY)
+    try:
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            copy_range(reading, writing, 0, os.fstat(reading).st_size)
+            sync(writing)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def size(path: str) -> int | None:
+    """Bytes of the file, None where there is none."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return None
+
+
+def inode(path: str) -> int | None:
+    """The number of the file under this name, None where there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def remove(paths: Iterable[str]) -> None:
+    """Unlink these files as far as they are there."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,39 @@
+"""Versions: ULIDs that grow with every call in a process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from wharfinger.model import base32, is_ulid
+
+_ENTROPY = 80  # bits below the 48 of time (github.com/ulid/spec)
+_TO_PYTHON = str.maketrans(
+    "ABCDEFGHJKMNPQRSTVWXYZ", "ABCDEFGHIJKLMNOPQRSTUV"
+)  # Crockford's digits to those of int(text, 32)
+
+
+class Versions:
+    """Call it for a fresh version. Safe to call from several threads; other processes' differ by 80 random bits."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._last = 0
+        self._lock = Lock()
+
+    def __call__(self) -> str:
+        """A ULID greater than every one before it, also within one millisecond and when the clock goes back."""
+        now = int(self._clock() * 1000)
+        with self._lock:
+            if now > self._last >> _ENTROPY:
+                self._last = now << _ENTROPY | int.from_bytes(os.urandom(_ENTROPY // 8))
+            else:
+                self._last += 1
+            return base32(self._last, 26)
+
+
+def time_of(version: str) -> float:
+    """When this ULID was made, epoch s; 0.0 for a text that is none."""
+    return int(version[:10].translate(_TO_PYTHON), 32) / 1000 if is_ulid(version[:26]) else 0.0
