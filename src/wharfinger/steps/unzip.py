@@ -28,7 +28,7 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 DIRECTORY = 4 << 20
 """Most bytes that an archive's directory may have, since all of it is held in memory."""
 
-_LOCAL = struct.Struct("<4s22xHH")  # APPNOTE 4.3.7: signature, lengths of the name and of the extra field
+_LOCAL = struct.Struct("<26xHH")  # APPNOTE 4.3.7: lengths of the name and of the extra field
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # APPNOTE 4.4.4: bits 0, 6 and 13
 _UTF8 = 0x800  # bit 11
 _UNIX = 3  # APPNOTE 4.4.2.2
@@ -75,7 +75,7 @@ def only_member(archive: ZipFile, source: Reader, guard: Guard) -> ZipInfo:
 
 def contents(entry: ZipInfo, source: Reader, guard: Guard) -> Iterator[bytes]:
     """The bytes of a member that `only_member` has checked. Raises Rejected, at the latest with the last of them."""
-    source.seek(_data_start(entry, source))
+    source.seek(_local_header(entry, source)[0])
     stored = entry.compress_type == ZIP_STORED
     size = crc = 0
     for piece in (_stored if stored else inflate)(source, entry.compress_size, guard):
@@ -129,22 +129,26 @@ def _check_distinct(entries: Sequence[ZipInfo]) -> None:
 
 def _check_ranges(entries: Sequence[ZipInfo], source: Reader, directory: int) -> None:
     """No two entries may share bytes: Fifield, "A better zip bomb" (WOOT 2019), makes 281 TB of 10 MB by such sharing."""
-    ranges = sorted((e.header_offset, _data_start(e, source) + e.compress_size) for e in entries)
+    headers = [_local_header(entry, source) for entry in entries]
+    ranges = sorted((e.header_offset, start + e.compress_size) for e, (start, _) in zip(entries, headers))
     if any(end > start for (_, end), (start, _) in pairwise([*ranges, (directory, directory)])):
         raise Rejected("entries of the archive overlap", code="ARCHIVE_OVERLAPPING_ENTRIES", fix=AGAIN)
+    for entry, (_, name) in zip(entries, headers):
+        if name != entry.orig_filename:
+            raise _inconsistent(
+                f"the archive's directory says {shown(entry.orig_filename)}, the member says {shown(name)}"
+            )
 
 
-def _data_start(entry: ZipInfo, source: Reader) -> int:
+def _local_header(entry: ZipInfo, source: Reader) -> tuple[int, str]:
+    """Where the data of an entry begins, and the name before it."""
     source.seek(max(entry.header_offset, 0))
     header = source.read(_LOCAL.size)
-    if len(header) < _LOCAL.size:
-        raise _inconsistent(f"{shown(entry.filename)} has no local header")
-    signature, name_length, extra_length = _LOCAL.unpack(header)
-    start: int = entry.header_offset + _LOCAL.size + name_length + extra_length
+    if entry.header_offset < 0 or len(header) < _LOCAL.size or not header.startswith(ZIP[0]):
+        raise _inconsistent(f"{shown(entry.orig_filename)} does not lie where the archive's directory says")
+    name_length, extra_length = _LOCAL.unpack(header)
     name = source.read(name_length).decode("utf-8" if entry.flag_bits & _UTF8 else "cp437", "replace")
-    if signature != ZIP[0] or name != entry.orig_filename:
-        raise _inconsistent(f"the directory says {shown(entry.filename)}, its local header says otherwise")
-    return start
+    return entry.header_offset + _LOCAL.size + name_length + extra_length, name
 
 
 def _has_end(source: Reader) -> bool:
