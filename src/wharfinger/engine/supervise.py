@@ -31,6 +31,7 @@ class Child:
 
     name: str  # "worker-1"
     argv: tuple[str, ...]
+    fds: tuple[int, ...] = ()  # descriptors that it inherits: a listening socket outlives the listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class _Life:
         os.set_blocking(self.heard, False)
         environ = {**os.environ, LIFELINE: str(lifeline), READY: str(said), OWNER: self.owner}
         try:
-            self.process = subprocess.Popen(self.child.argv, env=environ, pass_fds=(lifeline, said))
+            self.process = subprocess.Popen(self.child.argv, env=environ, pass_fds=(lifeline, said, *self.child.fds))
         except OSError:
             os.close(self.heard)
             raise
