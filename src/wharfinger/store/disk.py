@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 
-from wharfinger.errors import NoSpace, StoreError
+from wharfinger.errors import Corrupt, NoSpace, StoreError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,8 +21,19 @@ P = ParamSpec("P")
 PIECE = 1 << 20
 """Bytes that are read or copied at once."""
 
+SMALL = 1 << 20
+"""Bytes up to which a file gains more by `start_writing` than it may lose from the page cache."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LINK_REFUSED = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+def mismatch(what: str, size: int, sha256: str, meant_size: int, meant_sha256: str) -> Corrupt:
+    """The error to answer when bytes are not those that were meant."""
+    return Corrupt(
+        f"{what} has {size} bytes with SHA-256 {sha256}, not {meant_size} with {meant_sha256}",
+        fix="run `wharf store verify`, then send or replay the file again",
+    )
 
 
 def refusal(exc: OSError, doing: str) -> StoreError:
@@ -185,6 +197,32 @@ def copy(source: str, target: str) -> None:
             os.close(writing)
     finally:
         os.close(reading)
+
+
+def pour(source: BinaryIO, target: int) -> tuple[int, str]:
+    """Write all of `source` to a descriptor. Answers size and SHA-256 (hex) of what was written."""
+    size, sha256 = 0, hashlib.sha256()
+    while piece := source.read(PIECE):
+        sha256.update(piece)
+        size += len(piece)
+        write_all(target, piece)
+    return size, sha256.hexdigest()
+
+
+def digest(fd: int) -> tuple[int, str]:
+    """Size and SHA-256 (hex) of all that can be read from this descriptor."""
+    size, sha256 = 0, hashlib.sha256()
+    while piece := os.read(fd, PIECE):
+        sha256.update(piece)
+        size += len(piece)
+    return size, sha256.hexdigest()
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte at the descriptor's position."""
+    done = os.write(fd, data)
+    while done < len(data):
+        done += os.write(fd, memoryview(data)[done:])
 
 
 def size(path: str) -> int | None:

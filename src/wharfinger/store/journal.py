@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -27,7 +27,7 @@ import orjson
 
 from wharfinger.model import ObjectRef
 from wharfinger.store import Listed
-from wharfinger.store.disk import make_directories, refusal, sync, sync_directory
+from wharfinger.store.disk import make_directories, refusal, sync, sync_directory, write_all
 from wharfinger.store.versions import Versions, time_of
 
 
@@ -118,7 +118,7 @@ class Journal:
         with self._lock:
             try:
                 self._turn_page()
-                _write_all(self._fd, b"".join([line + b"\n" for line in lines]))
+                write_all(self._fd, b"".join([line + b"\n" for line in lines]))
                 sync(self._fd)
             except OSError as exc:
                 self._retire()
@@ -135,7 +135,7 @@ class Journal:
             if self._path != group.path:
                 return
             try:
-                _write_all(self._fd, orjson.dumps(kept) + b"\n")
+                write_all(self._fd, orjson.dumps(kept) + b"\n")
                 self._lines += 1
             except OSError:  # the objects are safe without it, and the next group meets the same disk and reports it
                 self._retire()
@@ -177,6 +177,22 @@ class Journal:
         )
 
 
+def located(entries: Iterable[Entry], place: Callable[[ObjectRef], str]) -> Iterator[tuple[Entry, str | None]]:
+    """The entries with the path of the object's file, None where it is not there; an object that is there comes once."""
+    seen: set[str] = set()  # only what may come again: cut off and repeated, or deleted and put again
+    for entry in entries:
+        if not isinstance(entry, Kept | Deleted):
+            yield entry, None
+            continue
+        path = place(entry.ref)
+        if path in seen:
+            continue
+        is_there = os.path.exists(path)
+        if is_there and (isinstance(entry, Deleted) or not entry.sure):
+            seen.add(path)
+        yield entry, path if is_there else None
+
+
 def _page(path: str) -> Iterator[tuple[float, Entry | None]]:
     """The entries of one file with their times; first its own time, so that a merge opens each file only when it comes up."""
     yield time_of(os.path.basename(path)), None
@@ -216,9 +232,3 @@ def _confirmed(said: Mapping[str, Any], waiting: dict[int, Listed]) -> list[List
 def _listed(said: Mapping[str, Any]) -> Listed:
     ref = ObjectRef(said["bucket"], said["key"], said["version"], said["size"], said["sha256"])
     return Listed(ref, said["at"], said["about"])
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

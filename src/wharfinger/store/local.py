@@ -12,6 +12,7 @@ A name begins with its version's time, so objects of one moment share a director
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,8 +23,9 @@ from typing import Any, BinaryIO
 from wharfinger.errors import Corrupt, NameRefused, NotFound, StoreError, WharfingerError
 from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import Copy, Listed, Put, disk
-from wharfinger.store.journal import Deleted, Group, Journal, Kept, Noted, deleted_line, note_line, object_line
-from wharfinger.store.versions import Versions
+from wharfinger.store.journal import Deleted, Group, Journal, Kept, Noted, deleted_line, located, note_line, object_line
+from wharfinger.store.verify import Problem, Progress, Verification
+from wharfinger.store.versions import Versions, time_of
 from wharfinger.telemetry import crash
 
 README = """\
@@ -38,7 +40,7 @@ scratch/   work in progress
 makes it anew from the journal. A backup needs objects/ and journal/.
 """
 
-_SMALL = 1 << 20  # bytes; up to here starting to write early gains more than the page cache loses
+_ABANDONED_S = 86_400.0  # age of a scratch directory that nobody can be using any more
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class LocalStore:
         self._clock = clock
         self._fresh_name = Versions(clock)
         self._synced: set[str] = set()  # directories whose own names are durable, as far as this process knows
+        self._has_swept = False
         _lay_out(root)
         self._objects = str(root / "objects")
         self._journal = Journal(root / "journal", clock)
@@ -111,17 +114,13 @@ class LocalStore:
 
     def list(self, bucket: str = "", prefix: str = "") -> Iterator[Listed]:
         """See Store. Damaged lines of the journal are passed over; `verify` reports them."""
-        seen: set[str] = set()  # only those that may come twice: cut off and repeated, or deleted and put again
-        for entry in self._journal.read():
-            if not isinstance(entry, Kept | Deleted) or not _is_in(entry.ref, bucket, prefix):
-                continue
-            place = self._place(entry.ref)
-            if place in seen or not os.path.exists(place):
-                continue
-            if isinstance(entry, Deleted) or not entry.sure:
-                seen.add(place)
-            if isinstance(entry, Kept):
-                yield entry.listed
+        entries = (e for e in self._journal.read() if isinstance(e, Kept | Deleted) and _is_in(e.ref, bucket, prefix))
+        there = located(entries, self._place)
+        return (entry.listed for entry, path in there if isinstance(entry, Kept) and path is not None)
+
+    def verify(self, progress: Progress = lambda *_: None) -> Iterable[Problem]:
+        """Read every object, and yield whatever does not fit the journal. For people; not part of Store."""
+        return Verification(self._objects, self._journal, self._place, progress)
 
     def note(self, notes: Sequence[Mapping[str, Any]]) -> None:
         """See Store."""
@@ -134,6 +133,9 @@ class LocalStore:
 
     def scratch(self) -> Path:
         """See Store."""
+        if not self._has_swept:
+            self._has_swept = True
+            self._sweep_scratch()
         path = self.root / "scratch" / self._fresh_name()
         try:
             path.mkdir(0o700)
@@ -145,6 +147,12 @@ class LocalStore:
         """End the threads and close the journal."""
         self._crew.close()
         self._journal.close()
+
+    def _sweep_scratch(self) -> None:
+        """Remove what processes left that were killed, once it is a day old."""
+        for path in (self.root / "scratch").iterdir():
+            if time_of(path.name) < self._clock() - _ABANDONED_S:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _place(self, ref: ObjectRef) -> str:
         name = file_id(ref.bucket, ref.key, ref.version)
@@ -186,7 +194,7 @@ class LocalStore:
 
     def _sync_staged(self, fresh: Sequence[_Element]) -> None:
         for element in fresh:
-            if element.fd is not None and element.ref.size <= _SMALL:
+            if element.fd is not None and element.ref.size <= disk.SMALL:
                 disk.start_writing(element.fd)
         self._crew.each(_sync_one, fresh)
 

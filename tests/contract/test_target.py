@@ -1,0 +1,156 @@
+"""What every Target promises. A further backend is one more line in `TARGETS`."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from wharfinger.errors import Corrupt, NotFound
+from wharfinger.model import Delivered, ObjectRef
+from wharfinger.store import Delivery, Put, Store, Target
+from wharfinger.store.bucket import BucketTarget
+from wharfinger.store.directory import DirectoryTarget
+from wharfinger.store.local import LocalStore
+from wharfinger.store.versions import Versions
+
+fresh_version = Versions()
+count = itertools.count()
+
+
+@dataclass
+class Place:
+    """A target, and how to read what lies there."""
+
+    store: Store
+    target: Target
+    read: Callable[[str], bytes | None]
+
+
+def a_bucket(store: Store, root: Path) -> Place:
+    def read(key: str) -> bytes | None:
+        found = [each.ref for each in store.list("out", f"lake/{key}") if each.ref.key == f"lake/{key}"]
+        if not found:
+            return None
+        with store.open(found[-1]) as file:
+            return file.read()
+
+    return Place(store, BucketTarget(store, "there", "out", "lake/"), read)
+
+
+def a_directory(store: Store, root: Path) -> Place:
+    directory = root / "out"
+    directory.mkdir()
+
+    def read(key: str) -> bytes | None:
+        path = directory / "lake" / key
+        return path.read_bytes() if path.exists() else None
+
+    return Place(store, DirectoryTarget(store, "there", directory, "lake/"), read)
+
+
+TARGETS: dict[str, Callable[[Store, Path], Place]] = {
+    "bucket": a_bucket,
+    "directory": a_directory,
+}
+
+
+@pytest.fixture(params=TARGETS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return TARGETS[request.param](LocalStore(tmp_path / "store"), tmp_path)
+
+
+def an_object(store: Store, data: bytes) -> ObjectRef:
+    path = store.scratch() / "staged"
+    path.write_bytes(data)
+    ref = ObjectRef("in", f"{next(count)}", fresh_version(), len(data), hashlib.sha256(data).hexdigest())
+    assert store.put([Put(ref, path)]) == [None]
+    return ref
+
+
+def a_file(store: Store, data: bytes) -> Path:
+    path = store.scratch() / "output"
+    path.write_bytes(data)
+    return path
+
+
+def a_delivery(
+    place: Place, key: str, data: bytes = b"bytes", *, source: str = "object", version: str = ""
+) -> Delivery:
+    made = an_object(place.store, data) if source == "object" else a_file(place.store, data)
+    return Delivery(made, key, version or fresh_version(), len(data), hashlib.sha256(data).hexdigest(), {"run": "1"})
+
+
+@pytest.mark.parametrize("source", ["object", "file"])
+@pytest.mark.parametrize("data", [b"", b"bytes", b"0123456789" * 300_000], ids=["empty", "small", "large"])
+def test_a_delivery_is_visible_under_its_name(place: Place, source: str, data: bytes) -> None:
+    delivery = a_delivery(place, "a/b.csv", data, source=source)
+    (delivered,) = place.target.deliver([delivery])
+    assert isinstance(delivered, Delivered)
+    assert place.read("a/b.csv") == data
+    assert place.target.head("a/b.csv") == len(data)
+    assert (delivered.destination, delivered.key, delivered.version) == ("there", "lake/a/b.csv", delivery.version)
+    assert (delivered.size, delivered.sha256) == (delivery.size, delivery.sha256)
+
+
+def test_a_file_in_scratch_is_left_where_it_is(place: Place) -> None:
+    delivery = a_delivery(place, "a", source="file")
+    place.target.deliver([delivery])
+    assert isinstance(delivery.source, Path)
+    assert delivery.source.read_bytes() == b"bytes"
+
+
+@pytest.mark.parametrize("source", ["object", "file"])
+def test_delivering_again_changes_nothing(place: Place, source: str) -> None:
+    delivery = a_delivery(place, "a", source=source)
+    first, again = place.target.deliver([delivery]), place.target.deliver([delivery, delivery])
+    assert all(isinstance(each, Delivered) for each in (*first, *again))
+    assert place.read("a") == b"bytes"
+    assert len(list(place.store.list("out"))) <= 1
+
+
+def test_other_bytes_under_the_name_are_replaced(place: Place) -> None:
+    place.target.deliver([a_delivery(place, "a", b"old")])
+    (delivered,) = place.target.deliver([a_delivery(place, "a", b"newer")])
+    assert isinstance(delivered, Delivered)
+    assert place.read("a") == b"newer"
+    assert place.target.head("a") == 5
+
+
+@pytest.mark.parametrize("source", ["object", "file"])
+def test_bytes_that_are_not_those_meant_are_refused_alone(place: Place, source: str) -> None:
+    good, wrong = a_delivery(place, "good", source=source), a_delivery(place, "wrong", source=source)
+    wrong = Delivery(wrong.source, wrong.key, wrong.version, wrong.size, "0" * 64)
+    first, error = place.target.deliver([good, wrong])
+    assert isinstance(first, Delivered)
+    assert isinstance(error, Corrupt)
+    assert place.read("wrong") is None
+
+
+def test_a_source_that_is_not_there_is_refused_alone(place: Place) -> None:
+    good, gone = a_delivery(place, "good"), a_delivery(place, "gone")
+    assert isinstance(gone.source, ObjectRef)
+    place.store.delete([gone.source])
+    first, error = place.target.deliver([good, gone])
+    assert isinstance(first, Delivered)
+    assert isinstance(error, NotFound)
+    assert place.read("gone") is None
+
+
+def test_a_group_goes_to_many_folders(place: Place) -> None:
+    deliveries = [a_delivery(place, f"{n % 3}/{n % 2}/{n}", b"%d" % n) for n in range(20)]
+    assert all(isinstance(each, Delivered) for each in place.target.deliver(deliveries))
+    assert [place.read(each.key) for each in deliveries] == [b"%d" % n for n in range(20)]
+
+
+def test_an_empty_group_does_nothing(place: Place) -> None:
+    assert place.target.deliver([]) == []
+
+
+def test_nothing_lies_under_a_name_that_was_never_delivered(place: Place) -> None:
+    assert place.target.head("a") is None
+    assert place.target.head("no/such/folder/a") is None
