@@ -252,3 +252,4 @@ class FileRecord:
     state: State  # of its run
     due: float | None = None  # when a retry comes, or the lease of the worker ends; epoch s
     delivered: tuple[Delivered, ...] = ()
+    owner: str = ""  # the worker that holds its run, while it is leased
