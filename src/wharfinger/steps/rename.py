@@ -21,7 +21,7 @@ from wharfinger.steps.template import Template, makes_name
 class Options:
     """What `rename` can be told."""
 
-    name: Annotated[
+    to: Annotated[
         Template,
         AfterValidator(makes_name),
         option("Template of the new name; it has no folders.", example="{stem}-{date:%Y%m%d}{suffix}"),
@@ -29,7 +29,7 @@ class Options:
 
 
 def _run(inputs: Sequence[Reader], options: Options, _scratch: Scratch) -> Result:
-    names = [options.name.name(source) for source in inputs]
+    names = [options.to.name(source) for source in inputs]
     return Result.each([(Output.unchanged(source, name), {"name": name}) for source, name in zip(inputs, names)])
 
 

@@ -179,7 +179,7 @@ def _run(step: Step, readers: Sequence[Reader], options: Any, scratch: Scratch) 
     try:
         result = step.run(readers, options, scratch)
     except Rejected as exc:
-        if exc.code not in step.rejects and exc.code != Rejected.code:
+        if exc.code not in step.rejects:
             raise Breach(f"{step.name} rejects with {exc.code}, which it does not declare in `rejects`") from exc
         raise
     if not isinstance(result, Result):
