@@ -9,7 +9,7 @@ the order over all files. A lost or doubled wake-up is harmless: what the ledger
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from wharfinger.model import Arrival, Event, FileRecord, Lease, Outcome, Run, State, Status
@@ -183,7 +183,7 @@ class User:
     customer: str
     home: str
     keys: tuple[str, ...] = ()  # public keys, OpenSSH format: "ssh-ed25519 AAAA... comment"
-    password_hash: str = ""  # argon2id, PHC string; "" where no password is accepted
+    password_hash: str = field(default="", repr=False)  # argon2id, PHC string; "" where no password is accepted
     disabled: bool = False
 
 

@@ -1,0 +1,58 @@
+"""A file's arrival: its row, its run, its first event and its place in the customers' tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from wharfinger.ledger.sqlite import history, rank, row, tree
+from wharfinger.ledger.sqlite.connection import insert, many, rows
+from wharfinger.ledger.sqlite.figure import Place, Tally
+from wharfinger.ledger.sqlite.run import UPLOADED, lane
+from wharfinger.model import Arrival, Delivered, State, Status
+
+_TRANSFERRED: Place = (State.DONE, Status.TRANSFERRED)
+_FILE = f"file(file_id, {row.ARRIVAL})"
+_RUN = "run(id, at, size, lane, rank, state, status, tries, transferred)"
+_KNOWN = "SELECT file_id FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
+
+
+def arrive(tx: apsw.Connection, arrivals: Sequence[Arrival], bucket: str, now_us: int) -> set[str]:
+    """Record those that are not known; the ones in `bucket` appear in the tree. The ids of the new files."""
+    known = {id for (id,) in rows(tx, _KNOWN, many([a.file_id for a in arrivals]))}
+    new = {a.file_id: a for a in arrivals if a.file_id not in known}
+    if new:
+        _record(tx, [*new.values()])
+        tree.place(tx, [a for a in new.values() if a.bucket == bucket], now_us)
+    return set(new)
+
+
+def _record(tx: apsw.Connection, arrivals: Sequence[Arrival]) -> None:
+    files = [row.from_arrival(a) for a in arrivals]
+    insert(tx, _FILE, files)
+    history.begin(tx, files)
+    tally = Tally()
+    _enqueue(tx, [a for a in arrivals if a.delivered is None], tally)
+    _restore(tx, [(a, a.delivered) for a in arrivals if a.delivered is not None], tally)
+    tally.write(tx)
+
+
+def _enqueue(tx: apsw.Connection, arrivals: Sequence[Arrival], tally: Tally) -> None:
+    if not arrivals:
+        return
+    ranks = rank.enter(tx, [(a.customer, row.micros(a.cost)) for a in arrivals])
+    runs = [(a.file_id, row.micros(a.at), a.size, lane(a.size), r, *UPLOADED, 0, None) for a, r in zip(arrivals, ranks)]
+    insert(tx, _RUN, runs)
+    for a in arrivals:
+        tally.born(UPLOADED, a.size)
+
+
+def _restore(tx: apsw.Connection, known: Sequence[tuple[Arrival, tuple[Delivered, ...]]], tally: Tally) -> None:
+    """Files that were settled before the ledger was lost."""
+    for a, delivered in known:
+        at = row.micros(max((d.at for d in delivered), default=a.at))
+        insert(tx, _RUN, [(a.file_id, row.micros(a.at), a.size, lane(a.size), 0, *_TRANSFERRED, 1, at)])
+        facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered]}
+        history.append(tx, at, [(a.file_id, "transferred", facts)])
+        tally.born(_TRANSFERRED, a.size)

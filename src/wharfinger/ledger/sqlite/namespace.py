@@ -1,0 +1,187 @@
+"""The customers' tree on SQLite: a flat table of names, so that a look is one search and a listing one range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import apsw
+
+from wharfinger.ledger import Entry
+from wharfinger.ledger.sqlite import history, row
+from wharfinger.ledger.sqlite.connection import Connections, first, rows
+from wharfinger.ledger.sqlite.tree import add_parents, fold, split
+
+_COLUMNS = """
+SELECT coalesce(n.shown, n.name), n.parent, n.mtime, n.staged, n.user, n.size, n.written, f.file_id, f.version, f.sha256,
+  f.size, coalesce(f.mtime, f.at)
+FROM name n LEFT JOIN file f ON f.file_id = n.file_id
+"""
+
+_KIND = """
+SELECT CASE WHEN staged IS NOT NULL THEN 'partial' WHEN file_id IS NOT NULL THEN 'file' ELSE 'dir' END, file_id
+FROM name WHERE parent = ? AND name = ?
+"""
+
+_KEEP_PARTIAL = """
+INSERT INTO name(parent, name, shown, staged, user, size, written) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET staged = excluded.staged, user = excluded.user, size = excluded.size, written = excluded.written
+"""
+
+_UNCOVER = "UPDATE name SET staged = NULL, user = NULL, size = NULL, written = NULL WHERE parent = ? AND name = ?"
+
+_BELOW = "parent = ?1 OR parent > ?1 || '/' AND parent < ?1 || '0'"  # 0 follows / in ASCII
+_FILES_BELOW = f"SELECT file_id, parent || '/' || name FROM name WHERE file_id IS NOT NULL AND ({_BELOW})"
+_MOVE_BELOW = f"UPDATE name SET parent = ?2 || substr(parent, length(?1) + 1) WHERE {_BELOW}"
+
+ROOT = Entry("", "dir")
+
+
+class SqliteNamespace:
+    """See Namespace. The root, "", is always there."""
+
+    def __init__(self, connections: Connections, clock: Callable[[], float]) -> None:
+        self._connections = connections
+        self._clock = clock
+
+    def look(self, paths: Sequence[str]) -> list[Entry | None]:
+        """See Namespace."""
+        with self._connections.reading() as db:
+            return [_look(db, path) for path in paths]
+
+    def children(self, path: str, *, limit: int = 1000, after: str = "") -> list[Entry]:
+        """See Namespace."""
+        sql = f"{_COLUMNS} WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
+        with self._connections.reading() as db:
+            return [_entry(path, r) for r in rows(db, sql, fold(path), fold(after), limit)]
+
+    def make(self, entries: Sequence[Entry]) -> list[bool]:
+        """See Namespace. Raises ValueError for a file: those arrive."""
+        if any(entry.kind == "file" for entry in entries):
+            raise ValueError("files enter the tree by Ledger.arrive")
+        with self._connections.writing() as tx:
+            now = self._now()
+            return [_make(tx, entry, now) for entry in entries]
+
+    def touch(self, path: str, mtime: float) -> bool:
+        """See Namespace. A partial keeps the time at which it was last written."""
+        parent, name, _ = split(path)
+        with self._connections.writing() as tx:
+            tx.execute("UPDATE name SET mtime = ? WHERE parent = ? AND name = ?", (row.micros(mtime), parent, name))
+            return tx.changes() > 0
+
+    def rename(self, old: str, new: str, *, replace: bool = False) -> Literal["done", "missing", "taken", "no_parent"]:
+        """See Namespace. A directory does not fit below itself (no_parent), and replaces nothing (taken)."""
+        with self._connections.writing() as tx:
+            there, there_already = _kind(tx, old), _kind(tx, new)
+            if there is None or not old:
+                return "missing"
+            if not _has_parent(tx, new) or (f"{fold(new)}/".startswith(f"{fold(old)}/") and fold(old) != fold(new)):
+                return "no_parent"
+            if there_already and fold(old) != fold(new):
+                if not replace or "dir" in (there[0], there_already[0]):
+                    return "taken"
+                self._remove(tx, new, there_already[1], {"path": new, "replaced_by": old})
+            self._move(tx, old, new, there)
+        return "done"
+
+    def remove(self, path: str) -> Literal["done", "missing", "not_empty"]:
+        """See Namespace. Removing a partial brings back the file that it covered."""
+        parent, name, _ = split(path)
+        with self._connections.writing() as tx:
+            there = _kind(tx, path)
+            if there is None:
+                return "missing"
+            kind, file_id = there
+            if kind == "dir" and (not path or _has_children(tx, path)):
+                return "not_empty"
+            if kind == "partial" and file_id:
+                tx.execute(_UNCOVER, (parent, name))
+            else:
+                self._remove(tx, path, file_id, {"path": path})
+        return "done"
+
+    def partials(self, *, before: float) -> Iterator[Entry]:
+        """See Namespace."""
+        sql = f"{_COLUMNS} WHERE n.staged IS NOT NULL AND n.written < ? ORDER BY n.written"
+        with self._connections.reading() as db:
+            found = rows(db, sql, row.micros(before))
+        return (_entry(r[1], r) for r in found)
+
+    def _move(self, tx: apsw.Connection, old: str, new: str, there: tuple[str, str | None]) -> None:
+        kind, file_id = there
+        told = [(file_id, "renamed", {"from": old, "to": new})] if file_id else []
+        tx.execute(
+            "UPDATE name SET parent = ?, name = ?, shown = ? WHERE parent = ? AND name = ?",
+            (*split(new), *split(old)[:2]),
+        )
+        if kind == "dir":
+            below = rows(tx, _FILES_BELOW, fold(old))
+            told = [(id, "renamed", {"from": path, "to": fold(new) + path[len(fold(old)) :]}) for id, path in below]
+            tx.execute(_MOVE_BELOW, (fold(old), fold(new)))
+        history.append(tx, self._now(), told)
+
+    def _remove(self, tx: apsw.Connection, path: str, file_id: str | None, how: dict[str, Any]) -> None:
+        tx.execute("DELETE FROM name WHERE parent = ? AND name = ?", split(path)[:2])
+        if file_id:
+            history.append(tx, self._now(), [(file_id, "removed", how)])
+
+    def _now(self) -> int:
+        return row.micros(self._clock())
+
+
+def _look(db: apsw.Connection, path: str) -> Entry | None:
+    if not path:
+        return ROOT
+    parent, name, _ = split(path)
+    found = first(db, f"{_COLUMNS} WHERE n.parent = ? AND n.name = ?", parent, name)
+    return found and _entry(path.rpartition("/")[0], found)
+
+
+def _make(tx: apsw.Connection, entry: Entry, now_us: int) -> bool:
+    there = _kind(tx, entry.path)
+    if (there is not None and (entry.kind == "dir" or there[0] == "dir")) or not _fits(tx, entry.path):
+        return False
+    add_parents(tx, [entry.path], now_us)
+    at = row.micros(entry.mtime) or now_us
+    if entry.kind == "dir":
+        tx.execute("INSERT INTO name(parent, name, shown, mtime) VALUES (?, ?, ?, ?)", (*split(entry.path), at))
+    else:
+        tx.execute(_KEEP_PARTIAL, (*split(entry.path), entry.staged, entry.user, entry.size, at))
+    return True
+
+
+def _kind(db: apsw.Connection, path: str) -> tuple[str, str | None] | None:
+    """What lies there, and the file (for a partial: beneath it)."""
+    if not path:
+        return "dir", None
+    found: tuple[str, str | None] | None = first(db, _KIND, *split(path)[:2])
+    return found
+
+
+def _fits(db: apsw.Connection, path: str) -> bool:
+    """Whether all that there is above is directories."""
+    above = path.rpartition("/")[0]
+    there = _kind(db, above)
+    return _fits(db, above) if there is None else there[0] == "dir"
+
+
+def _has_parent(db: apsw.Connection, path: str) -> bool:
+    there = _kind(db, path.rpartition("/")[0])
+    return there is not None and there[0] == "dir"
+
+
+def _has_children(db: apsw.Connection, path: str) -> bool:
+    return first(db, "SELECT 1 FROM name WHERE parent = ? LIMIT 1", fold(path)) is not None
+
+
+def _entry(parent: str, r: tuple[Any, ...]) -> Entry:
+    shown, _, mtime, staged, user, written_size, written, file_id, version, digest, size, file_mtime = r
+    path = f"{parent}/{shown}" if parent else shown
+    if staged is not None:
+        beneath = {"version": version, "sha256": digest.hex(), "file_id": file_id} if file_id else {}
+        return Entry(path, "partial", written_size, written / 1_000_000, **beneath, staged=staged, user=user)
+    if file_id is not None:
+        at = file_mtime if mtime is None else mtime
+        return Entry(path, "file", size, at / 1_000_000, version, digest.hex(), file_id)
+    return Entry(path, "dir", mtime=(mtime or 0) / 1_000_000)

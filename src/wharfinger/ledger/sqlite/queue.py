@@ -1,0 +1,114 @@
+"""The queue on SQLite: each verb is one transaction of few statements, and touches only rows that are due, leased or named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from wharfinger.ledger import MANY
+from wharfinger.ledger.sqlite import lease, recover, row
+from wharfinger.ledger.sqlite import settle as settling
+from wharfinger.ledger.sqlite.arrive import arrive
+from wharfinger.ledger.sqlite.connection import Connections, rows
+from wharfinger.model import Arrival, Lease, Outcome, Run
+from wharfinger.telemetry import crash
+
+ANY_SIZE = (1 << 63) - 1
+
+
+class SqliteLedger:
+    """See Ledger. Files that arrive in bucket `tree` appear in the customers' tree."""
+
+    def __init__(self, connections: Connections, *, tree: str, clock: Callable[[], float]) -> None:
+        self._connections = connections
+        self._tree = tree
+        self._clock = clock
+        self._revisions: dict[tuple[str, str], int] = {}
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """See Ledger."""
+        _refuse_more(arrivals)
+        with self._connections.writing() as tx:
+            new = arrive(tx, arrivals, self._tree, self._now())
+            crash.point("ledger.arriving")
+        first = {a.file_id: n for n, a in reversed([*enumerate(arrivals)])}
+        return [a.file_id in new and first[a.file_id] == n for n, a in enumerate(arrivals)]
+
+    def claim(self, owner: str, limit: int, lease_s: float, *, max_size: int | None = None) -> list[Run]:
+        """See Ledger."""
+        if not 0 < limit <= MANY:
+            raise ValueError(f"{limit} runs cannot be claimed at once; 1 to {MANY} can")
+        size = ANY_SIZE if max_size is None else max_size
+        with self._connections.reading() as db:
+            if not lease.is_anything_ready(db, self._now(), size):
+                return []
+        with self._connections.writing() as tx:
+            now = self._now()
+            return lease.claim(tx, owner, limit, now, now + row.micros(lease_s), size)
+
+    def extend(self, leases: Sequence[Lease], lease_s: float) -> list[bool]:
+        """See Ledger."""
+        _refuse_more(leases)
+        with self._connections.writing() as tx:
+            return lease.extend(tx, leases, self._now() + row.micros(lease_s))
+
+    def release(self, leases: Sequence[Lease]) -> list[bool]:
+        """See Ledger."""
+        _refuse_more(leases)
+        with self._connections.writing() as tx:
+            return lease.release(tx, leases, self._now())
+
+    def settle(self, outcomes: Sequence[Outcome]) -> list[bool]:
+        """See Ledger. Raises ValueError, before anything is written, if a state does not go with its status."""
+        _refuse_more(outcomes)
+        settling.check(outcomes)
+        self._intern({(o.revision, o.pipeline) for o in outcomes if o.pipeline})
+        with self._connections.writing() as tx:
+            answers = settling.settle(tx, outcomes, self._revisions, self._now())
+            crash.point("ledger.settling")
+        return answers
+
+    def sweep(self, *, owner: str | None = None) -> list[str]:
+        """See Ledger."""
+        with self._connections.reading() as db:
+            if not recover.lost(db, owner, self._now()):
+                return []
+        with self._connections.writing() as tx:
+            now = self._now()
+            runs = recover.lost(tx, owner, now)
+            recover.take_back(tx, runs, "the lease ended" if owner is None else "its owner died", now)
+        return [found.id for found in runs]
+
+    def replay(self, files: Sequence[str]) -> list[bool]:
+        """See Ledger."""
+        _refuse_more(files)
+        with self._connections.writing() as tx:
+            return recover.replay(tx, files, self._now())
+
+    def register(self, revision: str, pipeline: str, document: str) -> None:
+        """See Ledger."""
+        with self._connections.writing() as tx:
+            tx.execute(
+                "INSERT INTO revision(revision, pipeline, document) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET document = coalesce(document, excluded.document)",
+                (revision, pipeline, document),
+            )
+
+    def _intern(self, pairs: Collection[tuple[str, str]]) -> None:
+        """Give each (revision, pipeline) its number, in a transaction of its own: a number that is known stays true."""
+        new = [pair for pair in pairs if pair not in self._revisions]
+        if not new:
+            return
+        with self._connections.writing() as tx:
+            tx.executemany("INSERT INTO revision(revision, pipeline) VALUES (?, ?) ON CONFLICT DO NOTHING", new)
+        with self._connections.reading() as db:
+            known = rows(db, "SELECT revision, pipeline, n FROM revision")
+        self._revisions = {(revision, pipeline): n for revision, pipeline, n in known}
+
+    def _now(self) -> int:
+        return row.micros(self._clock())
+
+
+def _refuse_more(elements: Sequence[Any]) -> None:
+    if len(elements) > MANY:
+        raise ValueError(f"{len(elements)} elements in one call; at most {MANY} are taken")

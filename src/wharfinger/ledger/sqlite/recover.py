@@ -1,0 +1,68 @@
+"""Runs that go on although their worker did not: leases that ended, dead letters that are played again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from wharfinger.ledger import MANY, POISON_CRASHES
+from wharfinger.ledger.sqlite import history, rank
+from wharfinger.ledger.sqlite.figure import Place, Tally
+from wharfinger.ledger.sqlite.run import ALONE, QUEUED, UNCLAIMED, Found, find, lane, named
+from wharfinger.model import State, Status
+
+POISONED: Place = (State.DEAD, Status.QUARANTINED)
+POISON = f"it ended the process that worked on it {POISON_CRASHES} times while it ran alone"
+
+_TAKE_BACK = f"""
+UPDATE run SET {UNCLAIMED}, state = ?, status = ?, lane = max(lane, {ALONE}), solo = 1, crashes = ?, error = coalesce(?, error)
+WHERE id = ?
+"""
+
+_REPLAY = f"""
+UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
+  checkpoint = NULL, revision = NULL, error = '', transferred = NULL WHERE id = ?
+"""
+
+
+def lost(tx: apsw.Connection, owner: str | None, now_us: int) -> list[Found]:
+    """The runs that `owner` holds, or without an owner, those whose lease has ended: at most MANY."""
+    which, value = ("due < ?", now_us) if owner is None else ("due IS NOT NULL AND owner = ?", owner)
+    return [*find(tx, f"WHERE state = 'leased' AND {which} ORDER BY due LIMIT {MANY}", value).values()]
+
+
+def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: int) -> None:
+    """Make them ready, to be claimed alone; one that was alone already has crashed, and may do so only so often."""
+    tally, told = Tally(), []
+    for found in runs:
+        crashes = found.crashes + found.solo
+        is_poison = crashes >= POISON_CRASHES
+        place = POISONED if is_poison else QUEUED
+        error = f"POISON: {POISON}" if is_poison else None
+        tx.execute(_TAKE_BACK, (*place, crashes, error, found.id))
+        tally.moved(found.place, place)
+        told.append((found.id, "expired", {**found.claim, "cause": cause, "alone": bool(found.solo)}))
+        if is_poison:
+            told.append((found.id, "quarantined", {"error": {"code": "POISON", "message": POISON, "step": ""}}))
+    tally.write(tx)
+    history.append(tx, now_us, told)
+
+
+def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]:
+    """Start those again that are not leased; one that has not begun stays where it is in the queue."""
+    runs = {id: found for id, found in named(tx, files).items() if found.state != State.LEASED}
+    again = [found for found in runs.values() if not _is_fresh(found)]
+    ranks = rank.enter_again(tx, [found.id for found in again])
+    tx.executemany(_REPLAY, [(lane(found.size), ranks[found.id], found.id) for found in again])
+    tally = Tally()
+    for found in again:
+        tally.moved(found.place, QUEUED)
+    tally.write(tx)
+    history.append(tx, now_us, [(found.id, "replayed", {"after": found.status}) for found in again])
+    return [id in runs for id in files]
+
+
+def _is_fresh(found: Found) -> bool:
+    spent = found.due or found.tries or found.crashes or found.solo or found.has_checkpoint
+    return found.state == State.READY and not spent

@@ -1,0 +1,81 @@
+"""Between rows and values: times are whole microseconds in the database, hashes are bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from wharfinger.model import Arrival, Checkpoint, Delivered, ObjectRef
+
+ARRIVAL = "bucket, key, version, size, sha256, customer, at, media_type, source, user, session, cost, mtime"
+"""The columns of table `file` that make an Arrival."""
+
+
+def micros(seconds: float) -> int:
+    """Epoch seconds as the database keeps them."""
+    return round(seconds * 1_000_000)
+
+
+def seconds(micros: int | None) -> float | None:
+    """Epoch seconds as values have them."""
+    return None if micros is None else micros / 1_000_000
+
+
+def from_arrival(a: Arrival) -> tuple[Any, ...]:
+    """The row of table `file`. Raises ValueError if the hash is not hexadecimal."""
+    digest = bytes.fromhex(a.sha256)
+    mtime = None if a.mtime is None else micros(a.mtime)
+    where = (a.file_id, a.bucket, a.key, a.version, a.size, digest, a.customer, micros(a.at))
+    return (*where, a.media_type, a.source, a.user, a.session, micros(a.cost), mtime)
+
+
+def to_arrival(row: Sequence[Any]) -> Arrival:
+    """The Arrival of a row with the columns ARRIVAL."""
+    bucket, key, version, size, digest, customer, at, media_type, source, user, session, cost, mtime = row
+    times = at / 1_000_000, media_type, source, user, session, cost / 1_000_000, seconds(mtime)
+    return Arrival(bucket, key, version, size, digest.hex(), customer, *times)
+
+
+def told(row: Sequence[Any]) -> dict[str, Any]:
+    """What the event `arrived` tells: all that a row of table `file` has beside the event's own file_id and time."""
+    _, bucket, key, version, size, digest, customer, _, media_type, source, user, session, cost, mtime = row
+    return {
+        "bucket": bucket,
+        "key": key,
+        "version": version,
+        "size": size,
+        "sha256": digest.hex(),
+        "customer": customer,
+        "media_type": media_type,
+        "source": source,
+        "user": user,
+        "session": session,
+        "cost": cost / 1_000_000,
+        "mtime": seconds(mtime),
+    }
+
+
+def from_checkpoint(checkpoint: Checkpoint) -> str:
+    """Its JSON: orjson writes dataclasses as objects."""
+    return orjson.dumps(checkpoint).decode()
+
+
+def to_checkpoint(text: str | None) -> Checkpoint | None:
+    """The Checkpoint that `from_checkpoint` wrote."""
+    if text is None:
+        return None
+    data = orjson.loads(text)
+    inputs = tuple((ObjectRef(**ref), name, media_type) for ref, name, media_type in data["inputs"])
+    return Checkpoint(data["step"], inputs, data["facts"], data["revision"], to_delivered(data["delivered"]))
+
+
+def to_delivered(items: list[dict[str, Any]]) -> tuple[Delivered, ...]:
+    """Deliveries as JSON has them."""
+    return tuple(Delivered(**item) for item in items)
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """A slotted dataclass as JSON has it."""
+    return {name: getattr(value, name) for name in value.__slots__}

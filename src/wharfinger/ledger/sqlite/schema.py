@@ -1,0 +1,83 @@
+"""The tables, and how a ledger of an earlier version gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wharfinger.errors import Incompatible
+from wharfinger.ledger.sqlite.connection import Connections
+
+VERSION_1 = """
+-- What landed: written once, never changed. The hash of its first event covers every column.
+-- Times are microseconds since the epoch everywhere; ids begin with their time, so that rows are appended.
+CREATE TABLE file (
+  file_id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, version TEXT NOT NULL, size INTEGER NOT NULL,
+  sha256 BLOB NOT NULL, customer TEXT NOT NULL, at INTEGER NOT NULL, media_type TEXT NOT NULL, source TEXT NOT NULL,
+  user TEXT NOT NULL, session TEXT NOT NULL, cost INTEGER NOT NULL, mtime INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX file_at ON file(at);
+CREATE INDEX file_customer ON file(customer, at);
+
+-- What becomes of it: everything that changes. The parent run of an arrival has the file's id.
+CREATE TABLE run (
+  id TEXT PRIMARY KEY, at INTEGER NOT NULL, size INTEGER NOT NULL,
+  state TEXT NOT NULL, status TEXT NOT NULL,
+  lane INTEGER NOT NULL,  -- 0: claimed with others; 1: alone, it ran when a lease expired; 2: alone, it is large
+  rank INTEGER NOT NULL,
+  due INTEGER,  -- ready: when a retry may begin (null: now); leased: when the lease ends
+  token INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,
+  solo INTEGER NOT NULL DEFAULT 0, owner TEXT, claimed INTEGER, checkpoint TEXT,
+  revision INTEGER REFERENCES revision(n), error TEXT NOT NULL DEFAULT '', transferred INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX run_ready ON run(lane, rank, size) WHERE state = 'ready' AND due IS NULL;
+CREATE INDEX run_due ON run(state, due) WHERE due IS NOT NULL;
+CREATE INDEX run_status ON run(status, at) WHERE status <> 'transferred';
+
+-- The history of each file, chained (see ledger.chain). The data of `arrived` are the row in `file`, not kept twice.
+CREATE TABLE event (
+  file_id TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT, hash BLOB NOT NULL,
+  PRIMARY KEY (file_id, n)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revision (
+  n INTEGER PRIMARY KEY, revision TEXT NOT NULL, pipeline TEXT NOT NULL, document TEXT, UNIQUE (revision, pipeline)
+) STRICT;
+
+-- Sums that would take a scan: runs and their files' status ("ready/uploaded"), "bytes", and the "turn" of fair rank.
+CREATE TABLE figure (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE share (customer TEXT PRIMARY KEY, rank INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+-- The customers' tree. `parent` and `name` are in NFC; `shown` is the name as sent, where it differs. Neither file_id nor
+-- staged: a directory. `staged`: an unfinished upload, which covers the file beneath (if any) until it arrives or is removed.
+CREATE TABLE name (
+  parent TEXT NOT NULL, name TEXT NOT NULL, shown TEXT, file_id TEXT, mtime INTEGER,
+  staged TEXT, user TEXT, size INTEGER, written INTEGER,
+  PRIMARY KEY (parent, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_partial ON name(written) WHERE staged IS NOT NULL;
+
+CREATE TABLE account (
+  name TEXT PRIMARY KEY, customer TEXT NOT NULL, home TEXT NOT NULL, keys TEXT NOT NULL, password_hash TEXT NOT NULL,
+  disabled INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS = (VERSION_1,)
+"""The step at index n leads from version n to n + 1. A step that was released is never edited."""
+
+
+def migrate(connections: Connections, steps: Sequence[str] = STEPS) -> None:
+    """Bring the database to the latest version, whoever opens it first; all steps or none. Raises Incompatible for a newer one."""
+    with connections.reading() as db:
+        if db.pragma("user_version") == len(steps):
+            return
+    with connections.writing() as db:
+        found = db.pragma("user_version")
+        if found > len(steps):
+            raise Incompatible(
+                f"{connections.path}: the ledger has version {found}; this program knows {len(steps)}",
+                fix="use the newer wharfinger that wrote it, or restore a backup from before the upgrade",
+            )
+        for step in steps[found:]:
+            db.execute(step)
+        db.pragma("user_version", len(steps))
