@@ -1,0 +1,95 @@
+"""
+Fairness: one customer dumps 100,000 files, another sends one at a time.
+
+The small customer's files go by SFTP, ten a second, first on an idle wharf, then on one whose workers have the other customer's
+100,000 files to do: each must be delivered within 3 times the idle p99. The dump is landed through `ingest.land`, in this process,
+while no worker runs, so that all of it is there when the small customer's first file comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from stand.load import pace, sessions
+from stand.measure import percentile
+from stand.ours import BUCKET, Wharf, opened, wharf
+from stand.run import Bench, bench
+from stand.servers import Keys
+from wharfinger.ingest import Upload, land
+from wharfinger.ledger import MANY
+from wharfinger.model import State, ulid
+
+SIZE = 10_240  # bytes
+RATE = 10.0  # files/s of the small customer
+SMALL, LARGE = "other", "bench"
+
+
+def main() -> None:
+    """Idle, then behind the dump."""
+    with bench("fairness", __doc__, rounds=1) as b:
+        keys = Keys.made(b.work)
+        probes, dump = b.size(300, 20), b.size(100_000, 1_000)
+        with wharf(b.work, keys, b.env) as running:
+            idle = probe(b, running, probes, "idle")
+        landed(b, dump)
+        with wharf(b.work, keys, b.env) as running:
+            busy = probe(b, running, probes, "busy")
+            left = running.database.catalog.counts().runs.get(State.READY, 0)
+            running.delivered(0, dump, customer=LARGE, within_s=900)
+        report(b, {"idle": idle, "behind the dump": busy}, dump, left)
+
+
+def probe(b: Bench, running: Wharf, files: int, name: str) -> list[float]:
+    """Milliseconds from CLOSE to delivered for the small customer's files."""
+    b.tell(f"{files} files, {name}")
+    begun = time.time()
+    with sessions(running.as_user(SMALL), 1) as session:
+        sent = pace(session, [f"inbound/bucket/{name}-{n}.csv" for n in range(files)], SIZE, rate=RATE)
+    at = {r.key: r.transfer_timestamp for r in running.delivered(begun, files, customer=SMALL)}
+    return [((at[f"{SMALL}/{one.name}"] or 0.0) - one.closed) * 1e3 for one in sent]
+
+
+def landed(b: Bench, files: int) -> None:
+    """The large customer's files, in custody and waiting."""
+    body = os.urandom(SIZE + files)
+    with closing(opened(b.work)) as wired:
+        for start in range(0, files, MANY):
+            scratch = wired.store.scratch()
+            numbers = range(start, min(start + MANY, files))
+            uploads = [_staged(scratch, n, body[n : n + SIZE]) for n in numbers]
+            errors = [
+                one for one in land(wired.store, wired.database.ledger, BUCKET, uploads) if isinstance(one, Exception)
+            ]
+            if errors:
+                raise errors[0]
+            scratch.rmdir()
+            b.count("dumping", start, files)
+
+
+def _staged(scratch: Path, number: int, body: bytes) -> Upload:
+    path = scratch / str(number)
+    path.write_bytes(body)
+    key, version = f"{LARGE}/inbound/bucket/dump-{number}.csv", ulid(time.time(), int.from_bytes(os.urandom(10)))
+    return Upload(path, key, version, len(body), hashlib.sha256(body).hexdigest(), LARGE, body[:8192])
+
+
+def report(b: Bench, turns: dict[str, Sequence[float]], dump: int, left: int) -> None:
+    """Both distributions, and their ratio."""
+    rows = [[name, len(ms), percentile(ms, 50), percentile(ms, 99), max(ms)] for name, ms in turns.items()]
+    note = f"{left:,} of the {dump:,} files were still waiting when the small customer's last file had been delivered."
+    b.report.table(
+        "One file of a small customer, close to delivered", ["", "files", "p50, ms", "p99, ms", "worst, ms"], rows, note
+    )
+    idle, busy = turns.values()
+    b.report.aim("p99 behind the dump over the idle p99", percentile(busy, 99) / percentile(idle, 99), "<=", 3, "times")
+    b.report.samples("ms", {name: list(ms) for name, ms in turns.items()})
+    b.report.counts |= {"probes delivered": len(idle) + len(busy), "dumped and delivered": dump}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the benchmarks share: peers to stand beside, clients that send, rounds that take turns, and dated reports."""

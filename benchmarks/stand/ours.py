@@ -1,0 +1,121 @@
+"""Wharfinger itself: `wharf serve` with two customers, a bucket and a directory to deliver to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stand.servers import Keys, Server, running
+from wharfinger import app, config
+from wharfinger.ledger import Database, Entry, Filter, User
+from wharfinger.model import FileRecord, Status
+from wharfinger.store import Store
+
+BUCKET = "landing"
+CUSTOMERS = ("bench", "other")  # each with a user of the same name
+FOLDERS = ("inbound", "inbound/bucket", "inbound/directory")
+CONFIG = """\
+data: ./data
+bucket: landing
+listeners:
+  sftp: {host: 127.0.0.1, port: 0}
+customers: {bench: {}, other: {}}
+destinations:
+  warehouse: {directory: ./warehouse}
+  archive: {bucket: archive}
+pipelines:
+  real_names:
+    route: {key: "inbound/directory/**"}
+    steps: [{uses: deliver, with: {to: warehouse}}]
+  kept:
+    route: {key: "inbound/bucket/**"}
+    steps: [{uses: deliver, with: {to: archive}}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wharf:
+    """A wharf that runs, and its database for looking."""
+
+    server: Server
+    database: Database
+
+    def as_user(self, name: str) -> Server:
+        """The same server for another customer's client."""
+        s = self.server
+        return Server(s.name, s.port, name, s.key, s.pid, s.held)
+
+    def delivered(
+        self, since: float, count: int, *, customer: str = "bench", within_s: float = 120
+    ) -> list[FileRecord]:
+        """The records of the `count` files that came since, once all are delivered; raises TimeoutError."""
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            records = list(self._records(Filter(customer=customer, since=since)))
+            if sum(record.status is Status.TRANSFERRED for record in records) >= count:
+                return records
+            time.sleep(0.2)
+        raise TimeoutError(f"{count} files were not delivered in {within_s:.0f} s: {self.database.catalog.counts()}")
+
+    def _records(self, wanted: Filter) -> Iterator[FileRecord]:
+        after = ""
+        while page := self.database.catalog.files(wanted, limit=1000, after=after):
+            yield from page
+            after = page[-1].file_id
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """The rooms of a wharf, opened in this process."""
+
+    store: Store
+    database: Database
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+
+def opened(work: Path) -> Wired:
+    """Store and database of the wharf under `work`, which is made if need be."""
+    settings = config.read(_configured(work / "wharf"), app.registry(), os.environ)
+    return Wired(app.open_store(settings), app.open_database(settings))
+
+
+@contextmanager
+def wharf(work: Path, keys: Keys, env: Mapping[str, str]) -> Iterator[Wharf]:
+    """`wharf serve` as a user starts it, in a directory of its own (made if need be); stopped in the end."""
+    with closing(opened(work)) as wired:
+        database = wired.database
+        _seed(database, keys)
+        settings = work / "wharf" / "wharf.yaml"
+        command = [sys.executable, "-m", "wharfinger", "--config", str(settings), "--json", "serve"]
+        with running(command, env=env, stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            ready = process.stdout.readline()
+            if not ready:
+                raise RuntimeError("wharf serve ended at once; its reason stands above")
+            port = json.loads(ready)["sftp"]["port"]
+            held = lambda: sum(database.catalog.counts().files.values())  # noqa: E731
+            yield Wharf(Server("wharfinger", port, CUSTOMERS[0], keys.client, process.pid, held), database)
+
+
+def _configured(directory: Path) -> Path:
+    directory.mkdir(exist_ok=True)
+    (directory / "warehouse").mkdir(exist_ok=True)
+    settings = directory / "wharf.yaml"
+    settings.write_text(CONFIG)
+    return settings
+
+
+def _seed(database: Database, keys: Keys) -> None:
+    public = keys.authorized.read_text().strip()
+    database.accounts.keep([User(name, name, name, keys=(public,)) for name in CUSTOMERS])
+    database.namespace.make([Entry(f"{name}/{folder}", "dir") for name in CUSTOMERS for folder in FOLDERS])
