@@ -32,7 +32,10 @@ def main() -> None:
     """Three comparisons, one report."""
     with bench("ingest", __doc__, rounds=5, slow_disk=True) as b, ExitStack() as stack:
         keys = Keys.made(b.work)
-        servers = [stack.enter_context(listening(b.work, keys, b.env)), stack.enter_context(plain(b.work, keys, b.env))]
+        servers = [
+            stack.enter_context(listening(b.work, keys, b.env)).server,
+            stack.enter_context(plain(b.work, keys, b.env)),
+        ]
         if find_sshd():
             servers.append(stack.enter_context(openssh(b.work, keys, b.env)))
         flooded(b, {server.name: server for server in servers})

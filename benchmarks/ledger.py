@@ -143,7 +143,8 @@ def kill_amid(path: Path, turns: int) -> None:
     ) as process:
         assert process.stdout
         for _ in range(turns):
-            process.stdout.readline()
+            if not process.stdout.readline():
+                raise RuntimeError("the process ended before it was killed")
         process.kill()
 
 
@@ -158,7 +159,9 @@ def first_claim(b: Bench, path: Path) -> float:
 
 def importable() -> dict[str, str]:
     """The environment of a program in stand/ that imports its neighbours."""
-    return os.environ | {"PYTHONPATH": str(PROCESS.parents[1])}
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PROCESS.parents[1]), os.environ.get("PYTHONPATH")]))
+    }
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stand.servers import Keys, Server, running
+from stand.servers import HOST, Keys, Server, running
 from wharfinger import app, config
 from wharfinger.ledger import Database, Entry, Filter, User
 from wharfinger.model import FileRecord, Status
@@ -91,20 +92,36 @@ def opened(work: Path) -> Wired:
 
 @contextmanager
 def wharf(work: Path, keys: Keys, env: Mapping[str, str]) -> Iterator[Wharf]:
-    """`wharf serve` as a user starts it, in a directory of its own (made if need be); stopped in the end."""
+    """`wharf serve` as a user starts it: listener and workers."""
     with closing(opened(work)) as wired:
-        database = wired.database
-        _seed(database, keys)
-        settings = work / "wharf" / "wharf.yaml"
-        command = [sys.executable, "-m", "wharfinger", "--config", str(settings), "--json", "serve"]
-        with running(command, env=env, stdout=subprocess.PIPE) as process:
+        _seed(wired.database, keys)
+        with running([*_command(work), "serve"], env=env, stdout=subprocess.PIPE) as process:
             assert process.stdout
             ready = process.stdout.readline()
             if not ready:
                 raise RuntimeError("wharf serve ended at once; its reason stands above")
-            port = json.loads(ready)["sftp"]["port"]
-            held = lambda: sum(database.catalog.counts().files.values())  # noqa: E731
-            yield Wharf(Server("wharfinger", port, CUSTOMERS[0], keys.client, process.pid, held), database)
+            yield _served(process.pid, json.loads(ready)["sftp"]["port"], keys, wired.database)
+
+
+@contextmanager
+def listening(work: Path, keys: Keys, env: Mapping[str, str]) -> Iterator[Wharf]:
+    """The SFTP process alone, as `wharf serve` starts it beside the workers."""
+    with closing(opened(work)) as wired, socket.create_server((HOST, 0), backlog=1024) as bound:
+        _seed(wired.database, keys)
+        fd = bound.fileno()
+        with running([*_command(work), "listen", "--fd", str(fd)], env=env, pass_fds=[fd]) as process:
+            yield _served(process.pid, bound.getsockname()[1], keys, wired.database)
+
+
+def _command(work: Path) -> list[str]:
+    return [sys.executable, "-m", "wharfinger", "--config", str(work / "wharf" / "wharf.yaml"), "--json"]
+
+
+def _served(pid: int, port: int, keys: Keys, database: Database) -> Wharf:
+    def held() -> int:
+        return sum(database.catalog.counts().files.values())
+
+    return Wharf(Server("wharfinger", port, CUSTOMERS[0], keys.client, pid, held), database)
 
 
 def _configured(directory: Path) -> Path:

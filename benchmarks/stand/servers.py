@@ -112,10 +112,15 @@ def plain(work: Path, keys: Keys, env: Mapping[str, str]) -> Iterator[Server]:
 
 @contextmanager
 def running(
-    command: Sequence[str], *, env: Mapping[str, str] | None = None, stdout: int | None = None, stop_s: float = 20
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+    pass_fds: Sequence[int] = (),
+    stop_s: float = 20,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process for the length of a block: asked to end, and killed if it does not within `stop_s`."""
-    with subprocess.Popen(command, env=env, stdout=stdout, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, env=env, stdout=stdout, stdin=subprocess.DEVNULL, pass_fds=pass_fds) as process:
         try:
             yield process
         finally:
