@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def delay(tries: int, *, rand: Callable[[], float], base_s: float, cap_s: float) -> float:
@@ -12,3 +17,20 @@ def delay(tries: int, *, rand: Callable[[], float], base_s: float, cap_s: float)
     Jitter", AWS Architecture Blog, 2015).
     """
     return rand() * min(cap_s, base_s * 2.0 ** min(tries, 64))
+
+
+def insist(
+    call: Callable[[], T],
+    on: type[Exception],
+    *,
+    rand: Callable[[], float] = random.random,
+    sleep: Callable[[float], object] = time.sleep,
+) -> T:
+    """What `call` answers; it is called again for as long as it raises `on`, with waits that grow to 5 s."""
+    tries = 0
+    while True:
+        try:
+            return call()
+        except on:
+            sleep(delay(tries, rand=rand, base_s=0.05, cap_s=5.0))
+            tries += 1

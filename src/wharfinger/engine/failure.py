@@ -1,0 +1,98 @@
+"""The failure table: what becomes of a run that did not succeed."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from wharfinger.config.settings import Retry
+from wharfinger.engine import retry
+from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, WharfingerError
+from wharfinger.model import Failure, State, Status
+
+LENGTH = 500
+"""Characters kept of a message."""
+
+RESPITE_S = 30.0
+"""A run that our own full disk or busy ledger stopped comes back after rand(0, RESPITE_S) seconds, as often as it takes."""
+
+Kind = Literal["rejected", "transient", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a run stopped. `counts` is False where we are at fault and the file must not pay for it with one of its tries."""
+
+    kind: Kind
+    failure: Failure
+    counts: bool = True
+
+    @classmethod
+    def of(cls, error: BaseException, step: str) -> Fault:
+        """What `error`, raised in this step, means for the file."""
+        return cls(_kind(error), _failure(error, step), not _is_ours(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Where a run and its file go from here; `due` (epoch s) is the time of the next try."""
+
+    state: State
+    status: Status
+    due: float | None = None
+
+
+def fate(fault: Fault, tries: int, policy: Retry, *, now: float, rand: Callable[[], float]) -> Fate:
+    """The row of the table for a run that has failed `tries` times before."""
+    if fault.kind == "rejected":
+        return Fate(State.DEAD, Status.QUARANTINED)
+    if not fault.counts:
+        return Fate(State.READY, Status.PROCESSING, now + rand() * RESPITE_S)
+    if tries + 1 >= policy.tries:
+        return Fate(State.DEAD, Status.FAILED)
+    wait = retry.delay(tries, rand=rand, base_s=policy.base_s, cap_s=policy.cap_s)
+    return Fate(State.READY, Status.PROCESSING, now + wait)
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, Rejected | NameRefused):
+        return "rejected"
+    return "transient" if isinstance(error, Transient | StoreError | Busy) or _is_ours(error) else "error"
+
+
+def _is_ours(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, NoSpace | Busy)
+
+
+def _failure(error: BaseException, step: str) -> Failure:
+    if isinstance(error, WharfingerError):
+        return Failure(error.code, _cut("; ".join(filter(None, (str(error), error.fix)))), step)
+    if _is_ours(error):
+        return Failure(NoSpace.code, _cut(_plain(error)), step)
+    return Failure("STEP_ERROR", _cut(f"{_plain(error)}, at {_place(error.__traceback__)}"), step)
+
+
+def _plain(error: BaseException) -> str:
+    """What may be told of any exception: other words than the system's may quote the file, or a secret."""
+    name = type(error).__name__
+    return f"{name}: {error.strerror}" if isinstance(error, OSError) and error.strerror else name
+
+
+def _place(trace: TracebackType | None) -> str:
+    """Where it was raised: "decoder.py:355"."""
+    if trace is None:
+        return "an unknown place"
+    while trace.tb_next:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+
+
+def _cut(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"

@@ -1,0 +1,92 @@
+"""The effects of a step, brought about for a whole group of runs at once, so that they share their syncs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from wharfinger.engine import retry
+from wharfinger.engine.execution import Execution
+from wharfinger.engine.input import Content
+from wharfinger.engine.lease import Leases
+from wharfinger.errors import LedgerError, StoreError
+from wharfinger.model import Delivered
+from wharfinger.store import Delivery, Put, Store, Target, delivery_note
+from wharfinger.telemetry import crash
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def deliver(executions: Sequence[Execution], targets: Mapping[str, Target]) -> None:
+    """Hand what these runs have ordered to the targets, one call each. Afterwards it is visible and durable, or the run failed."""
+    waiting: dict[str, list[tuple[Execution, Delivery]]] = {}
+    for execution in executions:
+        for destination, delivery in execution.orders:
+            waiting.setdefault(destination, []).append((execution, delivery))
+        execution.orders.clear()
+    for destination, orders in waiting.items():
+        answers = _each(targets[destination].deliver, [delivery for _, delivery in orders])
+        for (execution, _), answer in zip(orders, answers):
+            if isinstance(answer, Delivered):
+                execution.delivered.append(answer)
+            else:
+                execution.fail(answer)
+    if waiting:
+        crash.point("worker.delivered")
+
+
+def keep(executions: Sequence[Execution], store: Store, leases: Leases) -> None:
+    """Make checkpoints for the runs whose last step asks for one: first the objects, in one call, then the facts, in another."""
+    due = [execution for execution in executions if execution.is_to_be_kept]
+    if not due:
+        return
+    _publish(due, store)
+    crash.point("worker.published")
+    checkpoints = {e.run.id: e.checkpoint() for e in due if not e.fault}
+    retry.insist(lambda: leases.extend(checkpoints), LedgerError)
+    crash.point("worker.checkpointed")
+
+
+def note(executions: Sequence[Execution], store: Store) -> None:
+    """Write the deliveries of the runs that succeeded into the store's journal, so that a rebuilt ledger knows of them."""
+    done = [execution for execution in executions if not execution.fault]
+    try:
+        store.note([delivery_note(execution.run.arrival.file_id, execution.delivered) for execution in done])
+    except (StoreError, OSError) as error:
+        for execution in done:
+            execution.fail(error)
+    crash.point("worker.noted")
+
+
+def forget(executions: Sequence[Execution], store: Store) -> None:
+    """Remove what checkpoints kept for runs that have ended. What is left over, by a crash, is never read again."""
+    kept = [ref for execution in executions for ref in execution.kept]
+    if kept:
+        with contextlib.suppress(StoreError, OSError):
+            store.delete(kept)
+
+
+def _publish(executions: Sequence[Execution], store: Store) -> None:
+    unkept: list[tuple[Execution, Content, Put]] = []
+    for execution in executions:
+        try:
+            unkept += [(execution, content, put) for content, put in execution.unkept()]
+        except OSError as error:
+            execution.fail(error)
+    answers = _each(store.put, [put for _, _, put in unkept])
+    for (execution, content, put), answer in zip(unkept, answers):
+        if answer:
+            execution.fail(answer)
+        else:
+            content.ref = put.ref
+            execution.kept.append(put.ref)
+
+
+def _each(verb: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:
+    """An answer for each; a group that fails as a whole is tried again one by one, so that only the culprit pays."""
+    try:
+        return [*verb(items)] if items else []
+    except Exception as error:  # the process outlives a file, and its neighbours do too
+        return [error] if len(items) == 1 else [answer for item in items for answer in _each(verb, [item])]

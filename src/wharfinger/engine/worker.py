@@ -1,0 +1,176 @@
+"""The children: claim runs, take them through their steps level by level, settle them together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from wharfinger.config.settings import Pipeline
+from wharfinger.engine import level, retry, router
+from wharfinger.engine.execution import Execution
+from wharfinger.engine.heartbeat import PATIENCE_S, Heartbeat, Watch
+from wharfinger.engine.lease import Leases
+from wharfinger.engine.plan import plan
+from wharfinger.engine.scratch import Workroom, clean
+from wharfinger.engine.sweep import sweep
+from wharfinger.errors import Busy, LedgerError, Transient
+from wharfinger.ledger import LARGE, Ledger
+from wharfinger.ledger.hint import Hint
+from wharfinger.model import Failure, Outcome, Run, State, Status
+from wharfinger.steps import Step
+from wharfinger.store import Store, Target
+from wharfinger.telemetry import crash
+
+IDLE_S = 1.0
+"""A worker with nothing to do looks again after so long, if no hint comes before."""
+
+OVERRUN = 75
+"""Exit status (sysexits.h: EX_TEMPFAIL) of a worker that has given up on a step which would not end."""
+
+
+class Worker:
+    """
+    One process that works. Everything it does can be repeated, so that it may die at any instant: its runs come back when the
+    leases end, and the outputs have the same names and bytes.
+
+    `owner` names it in the ledger; `express` leaves large files to others, so that small ones never wait behind them.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Store,
+        targets: Mapping[str, Target],
+        pipelines: Sequence[Pipeline],
+        steps: Mapping[str, Step],
+        hint: Hint,
+        *,
+        owner: str,
+        batch: int = 64,
+        lease_s: float = 30.0,
+        express: bool = False,
+        clock: Callable[[], float] = time.time,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        """Raises ConfigError where a pipeline cannot be run here, StoreError where there is no room to work in."""
+        self._ledger, self._store, self._targets, self._hint = ledger, store, targets, hint
+        self._pipelines = pipelines
+        self._plans = {pipeline.name: plan(pipeline, steps, targets) for pipeline in pipelines}
+        self._owner, self._batch, self._lease_s = owner, batch, lease_s
+        self._max_size = LARGE if express else None
+        self._clock, self._rand = clock, rand
+        self._limit = batch
+        self._leases = Leases(ledger, lease_s)
+        self._watch = Watch(self._overrun)
+        self._workroom = Workroom(store.scratch())
+        clean(Path(self._workroom.path).parent)
+
+    def work(self) -> None:
+        """Work until `stop`: what has begun is finished and settled, the rest is given back."""
+        for pipeline in self._pipelines:
+            register = partial(self._ledger.register, pipeline.revision, pipeline.name, pipeline.document)
+            retry.insist(register, Busy)
+        with Heartbeat(self._leases, self._watch, sweep=self._sweep, released=self._hint.send):
+            while not self._leases.closed:
+                if not self.turn():
+                    self._hint.receive(IDLE_S)
+        self._workroom.close()
+
+    def stop(self) -> None:
+        """End `work` soon. May be called by a signal handler."""
+        self._leases.closed = True
+
+    def turn(self) -> int:
+        """Claim runs once and see to them. How many were claimed."""
+        claimed = time.monotonic()
+        try:
+            runs = self._ledger.claim(self._owner, self._limit, self._lease_s, max_size=self._max_size)
+        except Busy:
+            return 0
+        if runs:
+            crash.point("worker.claimed")
+            self._leases.take(runs, claimed)
+            executions, unrouted = self._route(runs)
+            crash.point("worker.routed")
+            self._run(executions)
+            self._settle(executions, unrouted)
+            self._hint.send(retry.insist(self._leases.give_back, LedgerError))
+            self._workroom.clear()
+        return len(runs)
+
+    def _route(self, runs: Sequence[Run]) -> tuple[list[Execution], list[Outcome]]:
+        """Its way for each run; for those that no pipeline takes, what is to be settled."""
+        executions, unrouted = [], []
+        for n, run in enumerate(runs):
+            pipeline = router.match(run.arrival, self._pipelines)
+            if pipeline:
+                room = f"{self._workroom.path}/{n}"
+                executions.append(Execution(run, self._plans[pipeline.name], self._store, room))
+            elif self._leases.begin(run.id):
+                unrouted.append(_unrouted(run))
+        return executions, unrouted
+
+    def _run(self, executions: Sequence[Execution]) -> None:
+        """Level by level: the next step of each run, then the effects of all of them."""
+        spent, count = 0.0, len(executions)
+        while executions:
+            started = time.perf_counter()
+            self._advance(executions)
+            spent += time.perf_counter() - started
+            crash.point("worker.stepped")
+            self._leases.confirm()
+            ours = self._held(executions)
+            level.deliver(ours, self._targets)
+            level.keep(ours, self._store, self._leases)
+            executions = [execution for execution in ours if execution.goes_on]
+        self._limit = _pace(spent, count, self._batch)
+
+    def _advance(self, executions: Sequence[Execution]) -> None:
+        for execution in executions:
+            if self._leases.begin(execution.run.id) and execution.goes_on:
+                self._watch.begin(execution)
+                execution.advance()
+                self._watch.end()
+
+    def _held(self, executions: Sequence[Execution]) -> list[Execution]:
+        return [execution for execution in executions if self._leases.holds(execution.run.id)]
+
+    def _settle(self, executions: Sequence[Execution], unrouted: Sequence[Outcome]) -> None:
+        """Record what became of the runs: deliveries in the store's journal first, then everything in the ledger."""
+        ours = self._held(executions)
+        level.note(ours, self._store)
+        now = self._clock()
+        outcomes = [*(execution.outcome(now=now, rand=self._rand) for execution in ours), *unrouted]
+        settled = retry.insist(lambda: self._ledger.settle(outcomes), LedgerError) if outcomes else []
+        crash.point("worker.settled")
+        self._leases.end()
+        ended = [e for e, outcome, is_settled in zip(ours, outcomes, settled) if is_settled and outcome.due is None]
+        level.forget(ended, self._store)
+
+    def _overrun(self, execution: Execution) -> None:
+        """Called by the heartbeat: settle the run whose step does not end, give all others back, and end the process."""
+        limit_s = execution.stage.step.resources.seconds
+        error = Transient(f"the step was still running after {limit_s:g} s", code="STEP_TIMEOUT")
+        execution.give_up(error, limit_s)
+        with contextlib.suppress(LedgerError):
+            self._ledger.settle([execution.outcome(now=self._clock(), rand=self._rand)])
+            self._hint.send(self._leases.abandon())
+        os._exit(OVERRUN)
+
+    def _sweep(self) -> None:
+        sweep(self._ledger, self._hint)
+
+
+def _unrouted(run: Run) -> Outcome:
+    failure = Failure("UNROUTED", router.unrouted(run.arrival))
+    return Outcome(run.id, run.token, State.WAITING, Status.UPLOADED, failure=failure)
+
+
+def _pace(spent_s: float, runs: int, batch: int) -> int:
+    """How many runs to claim next: as many as begin before the patience with those that wait has an end."""
+    return batch if spent_s * batch <= PATIENCE_S * runs else max(1, int(PATIENCE_S * runs / spent_s))

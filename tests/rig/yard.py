@@ -1,0 +1,204 @@
+"""
+A whole yard in one directory: store, ledger, destinations, pipelines of small steps, and workers.
+
+Run as a program (`yard.py ROOT PIPELINE [option=value...]`) it is one worker process on the yard at ROOT, until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wharfinger.config.settings import BoundStep, Pipeline, Retry, Route
+from wharfinger.engine.lifeline import Lifeline
+from wharfinger.engine.worker import Worker
+from wharfinger.errors import Rejected, Transient
+from wharfinger.ingest import Upload, land
+from wharfinger.ledger import Filter
+from wharfinger.ledger.hint import Hint
+from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.model import Arrival, FileRecord
+from wharfinger.steps import Output, Reader, Resources, Result, Scratch, Step
+from wharfinger.store.bucket import BucketTarget
+from wharfinger.store.directory import DirectoryTarget
+from wharfinger.store.local import LocalStore
+from wharfinger.store.versions import Versions
+
+EVERY = Route()
+SOON = Retry(tries=3, base_s=0.01, cap_s=0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The options of every step here."""
+
+    word: str = ""
+
+
+def _send(inputs: Sequence[Reader], told: Told, scratch: Scratch) -> Result:
+    """Deliver each input to the destination `word` under the key it arrived with."""
+    for source in inputs:
+        folder = source.arrival.key.rpartition("/")[0]
+        scratch.destinations[told.word].copy(source, f"{folder}/{source.name}")
+    return Result([Output.unchanged(source) for source in inputs])
+
+
+def _upper(inputs: Sequence[Reader], told: Told, scratch: Scratch) -> Result:
+    """Capital letters, in a file of its own."""
+    (source,) = inputs
+    made = scratch.path / "made"
+    made.write_bytes(source.read().upper())
+    return Result([Output(made, source.name, "text/plain")], {"size": source.size})
+
+
+def _obey(inputs: Sequence[Reader], told: Told, scratch: Scratch) -> Result:
+    """Do what the file says: "reject", "transient", "raise", "kill", "sleep 3"; anything else is handed on."""
+    (source,) = inputs
+    word, _, seconds = source.read(100).decode(errors="replace").lower().partition(" ")
+    match word:
+        case "reject":
+            raise Rejected("the file says so", code="TOLD_SO")
+        case "transient":
+            raise Transient("the file says so", code="TOLD_SO")
+        case "raise":
+            raise ValueError("the file says so")
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "sleep":
+            time.sleep(float(seconds))
+    return Result([Output.unchanged(source)])
+
+
+def a_step(name: str, run: Callable[[Sequence[Reader], Any, Scratch], Result], **more: Any) -> Step:
+    return Step(name=name, version="1", help=f"{name}.", options=Told, run=run, **more)
+
+
+STEPS: Mapping[str, Step] = {
+    "send": a_step("send", _send, destinations=lambda told: (told.word,)),
+    "upper": a_step("upper", _upper),
+    "obey": a_step("obey", _obey),
+    "hurry": a_step("hurry", _obey, resources=Resources(seconds=0.2)),
+}
+
+
+def bound(uses: str, word: str = "", *, name: str = "", when: Any = None, checkpoint: bool = False) -> BoundStep:
+    return BoundStep(name or uses, uses, "1", Told(word), when, checkpoint)
+
+
+def a_pipeline(*steps: BoundStep, name: str = "all", route: Route = EVERY, retry: Retry = SOON) -> Pipeline:
+    document = json.dumps({"name": name, "steps": [[step.name, step.uses] for step in steps]})
+    revision = hashlib.sha256(document.encode()).hexdigest()
+    return Pipeline(name, route, lambda _: True, steps, retry, revision, document)
+
+
+PIPELINES: Mapping[str, Pipeline] = {
+    "plain": a_pipeline(bound("send", "out")),
+    "obey": a_pipeline(bound("obey"), bound("send", "out")),
+    "hurry": a_pipeline(bound("hurry"), bound("send", "out")),
+    "full": a_pipeline(
+        bound("upper", checkpoint=True), bound("send", "lake", name="keep"), bound("obey"), bound("send", "out")
+    ),
+}
+
+
+class Yard:
+    """The same yard for all who open the same directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.out = root, root / "out"
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.store = LocalStore(root / "store")
+        self.database = SqliteDatabase(str(root / "ledger.db"), tree="arrivals")
+        self.hint = Hint(root / "run")
+        self.ledger, self.catalog = self.database.ledger, self.database.catalog
+        self.targets = {
+            "out": DirectoryTarget(self.store, "out", self.out),
+            "lake": BucketTarget(self.store, "lake", "lake"),
+        }
+        self._version = Versions()
+
+    def __enter__(self) -> Yard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hint.close()
+        self.database.close()
+        self.store.close()
+
+    def land(self, files: Mapping[str, bytes], *, customer: str = "acme") -> list[Arrival]:
+        """Take these files into custody, by name, and wake a worker."""
+        uploads = [self._upload(customer, name, data) for name, data in files.items()]
+        arrivals: list[Arrival] = []
+        for n in range(0, len(uploads), 100):
+            for answer in land(self.store, self.ledger, "arrivals", uploads[n : n + 100]):
+                assert isinstance(answer, Arrival), answer
+                arrivals.append(answer)
+        self.hint.send([arrival.file_id for arrival in arrivals])
+        return arrivals
+
+    def _upload(self, customer: str, name: str, data: bytes) -> Upload:
+        version = self._version()
+        path = self.root / "store" / "staging" / version
+        path.write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Upload(path, f"{customer}/{name}", version, len(data), sha256, customer, data[:8192], source="test")
+
+    def worker(self, *pipelines: Pipeline, steps: Mapping[str, Step] = STEPS, **more: Any) -> Worker:
+        options = {"owner": "tester", **more}
+        return Worker(self.ledger, self.store, self.targets, pipelines, steps, self.hint, **options)
+
+    def records(self) -> dict[str, FileRecord]:
+        """What is known of every file, by name below the customer's home; of the latest version."""
+        found = [*self.catalog.files(Filter(), limit=100_000)]
+        return {record.key.partition("/")[2]: record for record in reversed(found)}
+
+    def statuses(self) -> dict[str, str]:
+        return {name: record.status.value for name, record in self.records().items()}
+
+    def visible(self) -> dict[str, bytes]:
+        """Everything in the directory of deliveries."""
+        files = (path for path in self.out.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in files}
+
+    def lake(self) -> dict[str, list[bytes]]:
+        """Everything in the bucket of deliveries: all versions by key."""
+        found: dict[str, list[bytes]] = {}
+        for listed in self.store.list("lake"):
+            with self.store.open(listed.ref) as file:
+                found.setdefault(listed.ref.key, []).append(file.read())
+        return found
+
+    def history(self, name: str) -> list[str]:
+        """The kinds of the events of a file."""
+        return [event.kind for event in self.catalog.events(self.records()[name].file_id)]
+
+
+def wait_until(what: str, truth: Callable[[], Any], *, seconds: float = 60.0) -> Any:
+    """The first true answer of `truth`; fails with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := truth()):
+        assert time.monotonic() < deadline, f"after {seconds:.0f} s still not: {what}"
+        time.sleep(0.01)
+    return answer
+
+
+def work(root: str, pipeline: str, options: Mapping[str, Any]) -> None:
+    lifeline = Lifeline.inherited(os.environ, owner=f"pid-{os.getpid()}")
+    with Yard(Path(root)) as yard:
+        worker = yard.worker(PIPELINES[pipeline], owner=lifeline.owner, **options)
+        signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+        lifeline.watch(worker.stop)
+        print("ready", flush=True)
+        worker.work()
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
