@@ -59,6 +59,7 @@ def about(arrival: Arrival) -> dict[str, object]:
     return {
         "file_id": arrival.file_id,
         "customer": arrival.customer,
+        "at": arrival.at,
         "media_type": arrival.media_type,
         "source": arrival.source,
         "user": arrival.user,
