@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -49,6 +50,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _BASE32 for b in _BASE32]
+_ULID = re.compile(f"[0-7][{_BASE32}]{{25}}")
 
 
 def base32(number: int, length: int) -> str:
@@ -63,7 +65,7 @@ def ulid(at: float, entropy: int) -> str:
 
 def is_ulid(text: str) -> bool:
     """Whether `text` could have come from `ulid`."""
-    return len(text) == 26 and text[0] <= "7" and all(c in _BASE32 for c in text)
+    return _ULID.fullmatch(text) is not None
 
 
 def derive(version: str, *parts: str) -> str:
