@@ -54,5 +54,5 @@ def _restore(tx: apsw.Connection, known: Sequence[tuple[Arrival, tuple[Delivered
         at = row.micros(max((d.at for d in delivered), default=a.at))
         insert(tx, _RUN, [(a.file_id, row.micros(a.at), a.size, lane(a.size), 0, *_TRANSFERRED, 1, at)])
         facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered]}
-        history.append(tx, at, [(a.file_id, "transferred", facts)])
+        history.append(tx, at, [history.Told(a.file_id, "transferred", facts)])
         tally.born(_TRANSFERRED, a.size)

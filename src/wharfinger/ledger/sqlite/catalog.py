@@ -17,7 +17,7 @@ SHORTEST_PREFIX = 12
 
 _COLUMNS = """
 SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.error, f.version, f.size, f.sha256,
-  r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f.user, r.state, r.due,
+  r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f.user, r.state, r.due, r.owner,
   (SELECT data FROM event WHERE file_id = f.file_id AND kind IN ('transferred', 'failed', 'quarantined')
    ORDER BY n DESC LIMIT 1)
 """
@@ -117,7 +117,7 @@ def _conditions(filter: Filter) -> Iterator[tuple[str, Any]]:
 
 def _record(r: tuple[Any, ...]) -> FileRecord:
     (file_id, bucket, key, customer, at, transferred, status, error, version, size, digest) = r[:11]
-    (attempts, pipeline, revision, media_type, source, user, state, due, story) = r[11:]
+    (attempts, pipeline, revision, media_type, source, user, state, due, owner, story) = r[11:]
     status = Status(status)
     delivered = row.to_delivered(orjson.loads(story).get("delivered", ())) if status.is_final else ()
     return FileRecord(
@@ -143,4 +143,5 @@ def _record(r: tuple[Any, ...]) -> FileRecord:
         state=State(state),
         due=row.seconds(due),
         delivered=delivered,
+        owner=owner or "",
     )

@@ -82,7 +82,7 @@ def release(tx: apsw.Connection, leases: Sequence[Lease], now_us: int) -> list[b
     runs = named(tx, [lease.run for lease in leases])
     held = {lease.run: runs[lease.run] for lease in leases if is_held(runs, lease)}
     tx.execute(f"UPDATE run SET state = 'ready', status = 'queued', {UNCLAIMED} {NAMED}", (many([*held]),))
-    history.append(tx, now_us, [(found.id, "released", found.claim) for found in held.values()])
+    history.append(tx, now_us, [history.Told(found.id, "released", found.claim) for found in held.values()])
     tally = Tally()
     for found in held.values():
         tally.moved(found.place, QUEUED)

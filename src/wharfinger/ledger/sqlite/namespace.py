@@ -10,6 +10,7 @@ import apsw
 from wharfinger.ledger import Entry
 from wharfinger.ledger.sqlite import history, row
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
+from wharfinger.ledger.sqlite.history import Told
 from wharfinger.ledger.sqlite.tree import add_parents, fold, split
 
 _COLUMNS = """
@@ -110,21 +111,21 @@ class SqliteNamespace:
 
     def _move(self, tx: apsw.Connection, old: str, new: str, there: tuple[str, str | None]) -> None:
         kind, file_id = there
-        told = [(file_id, "renamed", {"from": old, "to": new})] if file_id else []
+        told = [Told(file_id, "renamed", {"from": old, "to": new})] if file_id else []
         tx.execute(
             "UPDATE name SET parent = ?, name = ?, shown = ? WHERE parent = ? AND name = ?",
             (*split(new), *split(old)[:2]),
         )
         if kind == "dir":
             below = rows(tx, _FILES_BELOW, fold(old))
-            told = [(id, "renamed", {"from": path, "to": fold(new) + path[len(fold(old)) :]}) for id, path in below]
+            told = [Told(id, "renamed", {"from": path, "to": fold(new) + path[len(fold(old)) :]}) for id, path in below]
             tx.execute(_MOVE_BELOW, (fold(old), fold(new)))
         history.append(tx, self._now(), told)
 
     def _remove(self, tx: apsw.Connection, path: str, file_id: str | None, how: dict[str, Any]) -> None:
         tx.execute("DELETE FROM name WHERE parent = ? AND name = ?", split(path)[:2])
         if file_id:
-            history.append(tx, self._now(), [(file_id, "removed", how)])
+            history.append(tx, self._now(), [Told(file_id, "removed", how)])
 
     def _now(self) -> int:
         return row.micros(self._clock())

@@ -9,6 +9,7 @@ import apsw
 from wharfinger.ledger import MANY, POISON_CRASHES
 from wharfinger.ledger.sqlite import history, rank
 from wharfinger.ledger.sqlite.figure import Place, Tally
+from wharfinger.ledger.sqlite.history import Told
 from wharfinger.ledger.sqlite.run import ALONE, QUEUED, UNCLAIMED, Found, find, lane, named
 from wharfinger.model import State, Status
 
@@ -42,9 +43,9 @@ def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: in
         error = f"POISON: {POISON}" if is_poison else None
         tx.execute(_TAKE_BACK, (*place, crashes, error, found.id))
         tally.moved(found.place, place)
-        told.append((found.id, "expired", {**found.claim, "cause": cause, "alone": bool(found.solo)}))
+        told.append(Told(found.id, "expired", {**found.claim, "cause": cause, "alone": bool(found.solo)}))
         if is_poison:
-            told.append((found.id, "quarantined", {"error": {"code": "POISON", "message": POISON, "step": ""}}))
+            told.append(Told(found.id, "quarantined", {"error": {"code": "POISON", "message": POISON, "step": ""}}))
     tally.write(tx)
     history.append(tx, now_us, told)
 
@@ -59,7 +60,7 @@ def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]
     for found in again:
         tally.moved(found.place, QUEUED)
     tally.write(tx)
-    history.append(tx, now_us, [(found.id, "replayed", {"after": found.status}) for found in again])
+    history.append(tx, now_us, [Told(found.id, "replayed", {"after": found.status}) for found in again])
     return [id in runs for id in files]
 
 

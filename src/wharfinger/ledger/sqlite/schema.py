@@ -33,9 +33,11 @@ CREATE INDEX run_ready ON run(lane, rank, size) WHERE state = 'ready' AND due IS
 CREATE INDEX run_due ON run(state, due) WHERE due IS NOT NULL;
 CREATE INDEX run_status ON run(status, at) WHERE status <> 'transferred';
 
--- The history of each file, chained (see ledger.chain). The data of `arrived` are the row in `file`, not kept twice.
+-- The history of each file, chained (see ledger.chain). What lies elsewhere is not kept twice: the data of `arrived` are the
+-- row in `file`; where an event has a revision, "pipeline" and "revision" belong to its data.
 CREATE TABLE event (
-  file_id TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT, hash BLOB NOT NULL,
+  file_id TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL,
+  revision INTEGER REFERENCES revision(n), data TEXT, hash BLOB NOT NULL,
   PRIMARY KEY (file_id, n)
 ) STRICT, WITHOUT ROWID;
 

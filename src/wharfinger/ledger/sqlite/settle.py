@@ -10,6 +10,7 @@ import apsw
 from wharfinger.ledger import chain
 from wharfinger.ledger.sqlite import history, rank, row
 from wharfinger.ledger.sqlite.figure import Tally
+from wharfinger.ledger.sqlite.history import Told
 from wharfinger.ledger.sqlite.run import UNCLAIMED, Found, named
 from wharfinger.model import Outcome, State, Status
 
@@ -49,9 +50,10 @@ def settle(
             continue
         if found.state == State.LEASED and found.token == o.token and o.run not in accepted:
             accepted[o.run] = o
-            told.append((o.run, _KINDS.get(o.state, o.status), _story(o, found)))
+            revision = revisions.get((o.revision, o.pipeline))
+            told.append(Told(o.run, _KINDS.get(o.state, o.status), _story(o, found), revision))
         else:
-            told.append((o.run, "stale", {"token": o.token, "latest": found.token, "outcome": o.state}))
+            told.append(Told(o.run, "stale", {"token": o.token, "latest": found.token, "outcome": o.state}))
     _write(tx, [*accepted.values()], runs, revisions, now_us)
     history.append(tx, now_us, told)
     return [accepted.get(o.run) is o for o in outcomes]
@@ -90,15 +92,14 @@ def _story(o: Outcome, found: Found) -> dict[str, Any]:
     failure = o.failure and {"code": o.failure.code, "message": _readable(o.failure.message), "step": o.failure.step}
     story = {
         **found.claim,
-        "pipeline": o.pipeline,
-        "revision": o.revision,
         "steps": [row.fields(step) for step in o.steps],
         "delivered": [row.fields(d) for d in o.delivered],
         "facts": _facts(o),
         "error": failure,
         "due": o.due,
     }
-    return {key: value for key, value in story.items() if value}
+    named = {"pipeline": o.pipeline, "revision": o.revision} if o.pipeline else {}
+    return named | {key: value for key, value in story.items() if value}
 
 
 def _facts(o: Outcome) -> Mapping[str, Any]:
