@@ -63,9 +63,10 @@ def archive(local: bytes, directory: list[bytes], *, comment: bytes = b"") -> by
 
 def overlapping(times: int, size: int) -> bytes:
     """A bomb whose `times` entries share one kernel of `size` bytes."""
-    local, _ = entry(b"a", bytes(size))
-    lines = [entry(b"a" if n == 0 else b"%d" % n, bytes(size), local_name=b"a")[1] for n in range(times)]
-    return archive(local, lines)
+    data = bytes(size)
+    local, first = entry(b"a", data)
+    told = {"size": size, "crc": zlib.crc32(data), "packed_size": len(raw_deflate(data))}
+    return archive(local, [first, *(entry(b"%d" % n, b"", **told)[1] for n in range(1, times))])
 
 
 def raw_deflate(data: bytes) -> bytes:

@@ -11,12 +11,12 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from posixpath import splitext
 from typing import Any
 
 from pydantic_core import CoreSchema, core_schema
 
+from wharfinger.config.words import nearest
 from wharfinger.steps import Reader
 from wharfinger.steps.name import fault, safe_key, safe_name
 
@@ -120,14 +120,8 @@ def _variable(text: str, token: re.Match[str]) -> Variable:
     if colon and name in VARIABLES:
         raise ValueError(f"'{token[0]}': only 'date' takes a format; write '{{{name}}}'")
     if name not in VARIABLES:
-        raise ValueError(f"no variable '{name}'; {_nearest(name)}")
+        raise ValueError(f"no variable '{name}'{nearest(name, [*VARIABLES, 'date'])}")
     return VARIABLES[name]
-
-
-def _nearest(name: str) -> str:
-    known = [*VARIABLES, "date"]
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
 
 
 def _date(style: str) -> Variable:

@@ -43,8 +43,8 @@ MADE = {
 MISTAKES = {
     "{nmae}": "no variable 'nmae'; did you mean 'name'?",
     "{sha265}": "no variable 'sha265'; did you mean 'sha256'?",
-    "{x9}": "no variable 'x9'; there are name, stem,",
-    "{}": "no variable ''; there are",
+    "{x9}": "no variable 'x9'; there are: name, stem,",
+    "{}": "no variable ''; there are:",
     "{name.__class__}": "no variable 'name.__class__'",
     "{name!r}": "no variable 'name!r'",
     "{name[0]}": "no variable 'name[0]'",
