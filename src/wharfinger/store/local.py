@@ -226,13 +226,13 @@ class LocalStore:
 
 def _lay_out(root: Path) -> None:
     try:
+        disk.make_directories(str(root), below=str(next(parent for parent in root.parents if parent.exists())))
         for name in ("objects", "journal", "staging", "scratch"):
-            (root / name).mkdir(0o700, parents=True, exist_ok=True)
+            (root / name).mkdir(0o700, exist_ok=True)
         readme = root / "README.txt"
         if not readme.exists():
             readme.write_text(README)
         disk.sync_directory(str(root))
-        disk.sync_directory(str(root.parent))
     except OSError as exc:
         raise disk.refusal(exc, f"the store {root} could not be made") from exc
 
@@ -241,6 +241,9 @@ def _sync_one(element: _Element) -> None:
     """Make the bytes of one staged file durable."""
     try:
         fd = os.open(element.source, os.O_RDONLY) if element.fd is None else element.fd
+    except FileNotFoundError:
+        element.error = NotFound(f"{element.ref}: its staged file {element.source} is gone", fix="send it again")
+        return
     except OSError as exc:
         element.error = disk.refusal(exc, f"{element.ref}: its staged file {element.source} could not be opened")
         return

@@ -17,6 +17,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,10 +95,7 @@ class Staged:
     def read(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset`; fewer at the end, zeros in gaps."""
         self._fill()
-        try:
-            return os.pread(self.fd, count, offset)
-        except (OSError, OverflowError) as exc:
-            raise _refusal(exc, f"staged file {self.id} could not be read at byte {offset}") from exc
+        return self._read_at(offset, count)
 
     def gaps(self) -> list[tuple[int, int]]:
         """The intervals [start, end) below `size` that nobody gave bytes for: a file that has any is not complete."""
@@ -138,7 +136,8 @@ class Staged:
             disk.sync(self.fd)
             self._mark(self.size)
         except OSError as exc:
-            self._mark(0)
+            with suppress(StoreError):
+                self._mark(0)
             raise disk.refusal(exc, f"staged file {self.id} could not be set aside") from exc
         finally:
             self.close()
@@ -176,9 +175,15 @@ class Staged:
         except (OSError, OverflowError) as exc:
             raise _refusal(exc, f"staged file {self.id} could not be written at byte {offset}") from exc
 
+    def _read_at(self, offset: int, count: int) -> bytes:
+        try:
+            return os.pread(self.fd, count, offset)
+        except (OSError, OverflowError) as exc:
+            raise _refusal(exc, f"staged file {self.id} could not be read at byte {offset}") from exc
+
     def _hash_on(self, end: int) -> None:
         while self._hashed < end:
-            piece = self.read(self._hashed, min(disk.PIECE, end - self._hashed))
+            piece = self._read_at(self._hashed, min(disk.PIECE, end - self._hashed))
             if not piece:
                 raise StoreError(
                     f"staged file {self.id} ends at {self._hashed} of {self.size} bytes", fix="send it again"

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wharfinger.errors import NotFound, StoreError
+from wharfinger.store import staging as module
+from wharfinger.store.staging import Staged, Staging
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Staging:
+    return Staging(tmp_path)
+
+
+@pytest.fixture
+def staged(staging: Staging) -> Iterator[Staged]:
+    made = staging.create()
+    yield made
+    made.close()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def restarted(staging: Staging, boot: str = "another0") -> Staging:
+    """The same directory after the machine was restarted."""
+    other = Staging(staging._root)
+    other._boot = boot
+    return other
+
+
+def died(staged: Staged) -> str:
+    """Its process is gone, without a word."""
+    staged.close()
+    return staged.id
+
+
+data = st.binary(max_size=12)
+offsets = st.integers(0, 40)
+operations = st.lists(
+    st.one_of(st.tuples(st.just("write"), offsets, data), st.tuples(st.just("truncate"), offsets)), max_size=15
+)
+
+
+@given(base=st.none() | st.binary(max_size=40), steps=operations, reads=st.lists(offsets, max_size=3))
+def test_writes_in_any_order_give_the_bytes_and_the_hash_of_a_plain_file(
+    base: bytes | None, steps: list[tuple[object, ...]], reads: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        with tempfile.TemporaryFile(dir=root) as older:
+            older.write(base or b"")
+            older.flush()
+            staged = Staging(root).create(None if base is None else older)
+        model, covered = bytearray(base or b""), set(range(len(base or b"")))
+        for n, step in enumerate(steps):
+            match step:
+                case ("write", int(offset), bytes(piece)):
+                    staged.write(offset, piece)
+                    if piece:
+                        model.extend(bytes(max(0, offset - len(model))))
+                        model[offset : offset + len(piece)] = piece
+                        covered |= set(range(offset, offset + len(piece)))
+                case ("truncate", int(size)):
+                    staged.truncate(size)
+                    covered = {n for n in covered if n < size} | set(range(len(model), size))
+                    model = model[:size] + bytes(max(0, size - len(model)))
+            if n in reads:
+                assert staged.read(0, 100) == model
+            assert staged.size == len(model)
+        assert {n for gap in staged.gaps() for n in range(*gap)} == set(range(len(model))) - covered
+        if staged.gaps():
+            with pytest.raises(StoreError, match="has no bytes for"):
+                staged.finish()
+        else:
+            assert staged.finish() == (len(model), sha256(model))
+            assert Path(staged.path).read_bytes() == model
+            assert staged.head == model
+        staged.close()
+
+
+def test_an_empty_file_is_complete(staged: Staged) -> None:
+    assert staged.gaps() == []
+    assert staged.finish() == (0, sha256(b""))
+
+
+def test_a_file_may_be_written_on_after_it_was_finished(staged: Staged) -> None:
+    staged.write(0, b"ab")
+    assert staged.finish() == (2, sha256(b"ab"))
+    staged.write(2, b"c")
+    assert staged.finish() == (3, sha256(b"abc"))
+    staged.write(0, b"A")
+    assert staged.finish() == (3, sha256(b"Abc"))
+
+
+def test_a_file_in_order_is_hashed_without_being_read(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Staged, "_read_at", None)
+    for n in range(10):
+        staged.write(n * 100, bytes(100))
+    assert staged.finish() == (1000, sha256(bytes(1000)))
+
+
+def test_pieces_that_overtook_each_other_are_hashed_as_soon_as_the_late_one_comes(staged: Staged) -> None:
+    staged.write(2, b"cd")
+    staged.write(0, b"ab")
+    assert staged._hashed == 4
+    assert staged.finish() == (4, sha256(b"abcd"))
+
+
+def test_a_hole_made_by_an_extension_counts_as_zeros(staged: Staged) -> None:
+    staged.write(0, b"ab")
+    staged.truncate(4)
+    assert staged.gaps() == []
+    assert staged.finish() == (4, sha256(b"ab\0\0"))
+
+
+def test_a_hole_left_by_writes_is_a_gap(staged: Staged) -> None:
+    staged.write(0, b"ab")
+    staged.write(4, b"ef")
+    assert staged.gaps() == [(2, 4)]
+    with pytest.raises(StoreError) as refused:
+        staged.finish()
+    assert refused.value.code == "INCOMPLETE"
+
+
+def test_the_head_is_eight_kibibytes_at_most(staged: Staged) -> None:
+    staged.write(0, bytes(10_000))
+    assert len(staged.head) == 8192
+
+
+def test_an_offset_beyond_what_a_file_can_hold_is_refused(staged: Staged) -> None:
+    for offset in (2**63 - 1, 2**64 - 1):
+        with pytest.raises(StoreError):
+            staged.write(offset, b"x")
+        with pytest.raises(StoreError):
+            staged.truncate(offset + 1)
+    staged.write(0, b"ab")
+    assert staged.finish() == (2, sha256(b"ab"))
+
+
+def test_an_overwrite_of_everything_never_copies_the_older_version(
+    staging: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tmp_path / "older.object"
+    older.write_bytes(b"a long older version")
+    monkeypatch.setattr(module.disk, "_copy_some", None)
+    with older.open("rb") as base:
+        staged = staging.create(base)
+    staged.write(0, b"short")
+    staged.truncate(5)
+    assert staged.finish() == (5, sha256(b"short"))
+    staged.close()
+
+
+def test_an_older_version_shows_where_nothing_was_written(staging: Staging, tmp_path: Path) -> None:
+    older = tmp_path / "older.object"
+    older.write_bytes(b"0123456789")
+    with older.open("rb") as base:
+        staged = staging.create(base)
+    older.unlink()
+    staged.write(3, b"xy")
+    assert staged.read(0, 100) == b"012xy56789"
+    assert staged.finish() == (10, sha256(b"012xy56789"))
+    staged.close()
+
+
+def test_a_parked_file_resumes_where_its_bytes_have_no_gap(staging: Staging) -> None:
+    staged = staging.create()
+    staged.write(0, b"abcd")
+    staged.write(6, b"gh")
+    assert staged.park() == 4
+    for after in (staging, restarted(staging)):
+        again = after.resume(staged.id)
+        assert again.size == 4
+        assert again.read(0, 100) == b"abcd"
+        again.close()
+    again = staging.resume(staged.id)
+    again.write(4, b"ef")
+    assert again.finish() == (6, sha256(b"abcdef"))
+    again.close()
+
+
+def test_zeros_that_only_reserve_room_are_not_kept_for_a_resume(staging: Staging) -> None:
+    staged = staging.create()
+    staged.truncate(1000)
+    staged.write(0, b"abcd")
+    assert staged.park() == 4
+    assert staging.resume(staged.id).size == 4
+
+
+def test_a_file_whose_writer_died_resumes_whole_if_it_was_written_in_order(staging: Staging) -> None:
+    staged = staging.create()
+    staged.write(0, b"abcd")
+    staged.write(2, b"CDEF")
+    again = staging.resume(died(staged))
+    assert again.size == 6
+    assert again.finish() == (6, sha256(b"abCDEF"))
+    again.close()
+
+
+@pytest.mark.parametrize("hole", ["write", "truncate"])
+def test_a_file_with_a_hole_whose_writer_died_is_not_resumed(staging: Staging, hole: str) -> None:
+    staged = staging.create()
+    staged.write(0, b"abcd")
+    if hole == "write":
+        staged.write(6, b"gh")
+    else:
+        staged.truncate(8)
+    assert staging.resume(died(staged)).size == 0
+
+
+def test_a_file_that_was_not_parked_is_not_resumed_after_the_machine_restarted(staging: Staging) -> None:
+    staged = staging.create()
+    staged.write(0, b"abcd")
+    assert restarted(staging).resume(died(staged)).size == 0
+
+
+def test_an_overwritten_older_version_whose_writer_died_is_not_resumed(staging: Staging, tmp_path: Path) -> None:
+    older = tmp_path / "older.object"
+    older.write_bytes(b"0123456789")
+    with older.open("rb") as base:
+        staged = staging.create(base)
+    staged.write(0, b"abcd")
+    assert staging.resume(died(staged)).size == 0
+
+
+def test_only_the_parked_bytes_of_a_resumed_file_survive_another_death(staging: Staging) -> None:
+    staged = staging.create()
+    staged.write(0, b"abcd")
+    staged.park()
+    again = staging.resume(staged.id)
+    again.write(8, b"ij")
+    assert staging.resume(died(again)).size == 4
+
+
+def test_a_resumed_file_that_was_cut_is_trusted_no_further(staging: Staging) -> None:
+    staged = staging.create()
+    staged.write(0, b"abcd")
+    staged.park()
+    again = staging.resume(staged.id)
+    again.truncate(2)
+    again.write(6, b"gh")
+    assert staging.resume(died(again)).size == 2
+
+
+def test_a_finished_file_leaves_no_mark_behind(staging: Staging, tmp_path: Path) -> None:
+    staged = staging.create()
+    staged.write(2, b"cd")
+    staged.write(0, b"ab")
+    assert len(list(tmp_path.iterdir())) == 2
+    staged.finish()
+    assert [path.name for path in tmp_path.iterdir()] == [staged.id]
+    staged.close()
+
+
+def test_a_file_has_one_writer_at_a_time(staging: Staging, staged: Staged) -> None:
+    with pytest.raises(StoreError) as refused:
+        staging.resume(staged.id)
+    assert refused.value.code == "IN_USE"
+    staged.write(0, b"ab")
+    assert staged.finish() == (2, sha256(b"ab"))
+
+
+def test_a_file_that_became_an_object_meanwhile_is_not_resumed(
+    staging: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = died(staging.create())
+    opened = os.open
+
+    def open_then_move(path: str, *args: int) -> int:
+        fd = opened(path, *args)
+        os.rename(path, tmp_path / "an.object")
+        return fd
+
+    monkeypatch.setattr(os, "open", open_then_move)
+    with pytest.raises(NotFound):
+        staging.resume(id)
+
+
+@pytest.mark.parametrize("id", ["", "nope", "../secret", "a/b", "x.sure", ".."])
+def test_resuming_what_is_not_there_says_so(staging: Staging, id: str) -> None:
+    with pytest.raises(NotFound):
+        staging.resume(id)
+
+
+def test_discarding_removes_all_traces_and_may_be_repeated(staging: Staging, tmp_path: Path) -> None:
+    staged = staging.create()
+    staged.write(5, b"x")
+    staged.close()
+    staging.discard(staged.id)
+    staging.discard(staged.id)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ids_are_those_of_all_files_oldest_first(staging: Staging) -> None:
+    made = [staging.create() for _ in range(3)]
+    made[1].write(5, b"x")
+    assert staging.ids() == [each.id for each in made]
+    for each in made:
+        each.close()
+
+
+def test_closing_may_be_repeated(staged: Staged) -> None:
+    staged.close()
+    staged.close()
