@@ -131,14 +131,8 @@ _OPENING = (
 
 
 def _section(step: StepInfo) -> Iterator[str]:
-    yield from (
-        "",
-        f"## {step.name}",
-        "",
-        f"{step.help} Version {step.version}; runs {step.runs}{_traits(step)}.",
-        "",
-        step.text,
-    )
+    yield from ("", f"## {step.name}", "", step.text or step.help)
+    yield from ("", f"Version {step.version}; runs {step.runs}{_traits(step)}.")
     if step.options:
         yield from _table("Option | Type | Default | Meaning", (_row(option) for option in step.options))
     if step.facts:

@@ -172,9 +172,6 @@ class _Bounded:
         self._source = source
         self.tell = source.tell
 
-    def seekable(self) -> bool:
-        return True
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._source.size}[whence]
         if base + offset < 0:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,9 +55,10 @@ def test_input_may_be_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "data").read_bytes() == b"ab"
 
 
-def test_options_are_checked_as_in_a_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="times"):
-        testkit.run(step(repeat), tmp_path, {"a": b""}, options={"times": 0})
+@pytest.mark.parametrize("options", [{"times": 0}, {"times": "2"}, {"times": 2, "tmies": 3}])
+def test_options_are_checked_as_in_a_configuration(tmp_path: Path, options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"times|tmies"):
+        testkit.run(step(repeat), tmp_path, {"a": b""}, options=options)
 
 
 @pytest.mark.parametrize("error", [Transient("the service is away"), Rejected("no"), KeyError("oh")])
@@ -101,6 +103,8 @@ def test_output_may_be_an_input_but_no_other_reader(tmp_path: Path) -> None:
     other = testkit.Input(Path(__file__), "b", None)
     other.close()
     breach(tmp_path, lambda *_: Result([Output.unchanged(other)]), "no input of the step")
+    deliver = {"destinations": lambda _: ["lake"]}
+    breach(tmp_path, lambda *a: a[2].destinations["lake"].copy(io.BytesIO(), "b"), "copied a BytesIO", **deliver)
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "", "a\0"])
