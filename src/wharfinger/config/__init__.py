@@ -1,1 +1,6 @@
 """The configuration: one file of YAML or JSON becomes frozen settings, or a ConfigError that names line, column and key."""
+
+from wharfinger.config.loading import load, read
+from wharfinger.config.settings import option
+
+__all__ = ["load", "option", "read"]

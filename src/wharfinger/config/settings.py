@@ -1,6 +1,9 @@
 """
 Every setting, declared once: its type, default, unit, an example and what it means. The loader, the JSON Schema for editors
 and the reference are made from these declarations.
+
+`Document` and what it holds is the configuration as a person writes it. `Settings`, `Pipeline` and `BoundStep` are what the
+program sees: complete and resolved.
 """
 
 from __future__ import annotations
@@ -10,7 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from wharfinger.config import condition, glob
+
+NAMES = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Customers, destinations, buckets and pipelines have such names: they are safe in paths, URLs and on command lines."""
+
+STEPS = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""Steps have no dots in their names, since conditions read `steps.NAME.FACT`."""
+
+Name = Annotated[str, Field(pattern=NAMES)]
+Glob = Annotated[str, AfterValidator(glob.checked)]
+When = Annotated[str, AfterValidator(condition.checked)]
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+Globs = Annotated[tuple[Glob, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
 def option(help: str, *, unit: str = "", example: Any = None, **bounds: Any) -> Any:
@@ -28,7 +51,11 @@ class Sftp:
     )
     port: Annotated[int, option("TCP port; 0 takes a free one.", example=2222, ge=0, le=65535)] = 2222
     host_keys: Annotated[
-        tuple[Path, ...], option("Private host keys; one is made in the data directory where none is given.")
+        Paths,
+        option(
+            "Private host keys; one is made in the data directory where none is given.",
+            example="/etc/wharf/ssh_host_key",
+        ),
     ] = ()
     passwords: Annotated[bool, option("Whether users with a password may use it; keys always work.")] = True
     login_s: Annotated[float, option("Time a client has to sign in.", unit="s", gt=0)] = 30.0
@@ -65,9 +92,17 @@ class Customer:
 class Destination:
     """Where deliveries become visible: a bucket of the store, or a directory of this machine (exactly one of them)."""
 
-    bucket: Annotated[str, option("A bucket of the store.", example="delivered")] = ""
+    bucket: Annotated[str, option("A bucket of the store.", example="delivered", pattern=NAMES)] = ""
     directory: Annotated[Path | None, option("A directory with real names.", example="/srv/outgoing")] = None
     prefix: Annotated[str, option("Put before every key.", example="lake/raw/")] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.bucket) == bool(self.directory):
+            raise ValueError(
+                "a destination has either a 'bucket' or a 'directory'" + (", not both" if self.bucket else "")
+            )
+        if {"", ".", ".."} & set(self.prefix.split("/")[:-1]):
+            raise ValueError(f"prefix '{self.prefix}': a folder cannot be empty, '.' or '..'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +118,83 @@ class Retry:
 class Route:
     """Which files a pipeline takes: all that is given must fit."""
 
-    customer: Annotated[
-        tuple[str, ...], option("Globs over the customer's name; any one fits.", example=["acme*"])
-    ] = ()
+    customer: Annotated[Globs, option("Globs over the customer's name; any one fits.", example=["acme*"])] = ()
     key: Annotated[
-        tuple[str, ...],
+        Globs,
         option("Globs over the path below the customer's home; `**` crosses folders.", example=["inbound/**/*.csv"]),
     ] = ()
-    type: Annotated[tuple[str, ...], option("Globs over the media type, found by content.", example=["text/*"])] = ()
-    when: Annotated[str, option("A condition over `file` and `customer`.", example="file.size <= 1048576")] = ""
+    type: Annotated[Globs, option("Globs over the media type, found by content.", example=["text/*"])] = ()
+    when: Annotated[When, option("A condition over `file` and `customer`.", example="file.size <= 1048576")] = ""
+
+
+def _spelled_out(value: Any) -> Any:
+    return {"uses": value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class StepEntry:
+    """One step of a pipeline. Its name alone is enough where it needs no more."""
+
+    uses: Annotated[str, option("The step.", example="deliver")]
+    name: Annotated[
+        str, option("What conditions and records call it; by default what it uses.", example="to-lake", pattern=STEPS)
+    ] = ""
+    when: Annotated[
+        When,
+        option(
+            "The step is passed by unless this holds: a condition over `file`, `customer` and earlier `steps`.",
+            example="steps.checksum.sha256 exists",
+        ),
+    ] = ""
+    with_: Annotated[
+        Mapping[str, Any] | None, option("The step's options.", example={"to": "partner"}, alias="with")
+    ] = None
+    checkpoint: Annotated[
+        bool | None, option("Whether its outputs are kept for a retry to start from; by default as the step says.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineEntry:
+    """What becomes of the files that the route takes. The first pipeline in the file that fits takes a file."""
+
+    steps: Annotated[
+        tuple[Annotated[StepEntry, BeforeValidator(_spelled_out, json_schema_input_type=str | StepEntry)], ...],
+        option("What is done, in this order.", min_length=1),
+    ]
+    route: Annotated[Route, option("Which files it takes; without it, all.")] = field(default_factory=Route)
+    retry: Annotated[Retry, option("When a failed file is tried again.")] = field(default_factory=Retry)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A configuration as it is written. Relative paths start at the directory of the file."""
+
+    data: Annotated[
+        Path, option("Where the ledger, the store and the host key are.", example="/var/lib/wharfinger")
+    ] = Path("wharf-data")
+    store: Annotated[
+        str, option("Where objects are kept: `local` in the data directory, or a URL.", example="file:///srv/objects")
+    ] = "local"
+    ledger: Annotated[
+        str,
+        option("Where facts are kept: `sqlite` in the data directory, or a URL.", example="sqlite:///srv/ledger.db"),
+    ] = "sqlite"
+    bucket: Annotated[Name, option("The bucket of the store that arrivals land in.", example="landing")] = "inbox"
+    min_free: Annotated[
+        int, option("Uploads are refused when the disk has less room than this.", unit="bytes", example=1 << 30, ge=0)
+    ] = 256 << 20
+    listeners: Annotated[Listeners, option("How files come in.")] = field(default_factory=Listeners)
+    workers: Annotated[Workers, option("The processes that run pipelines.")] = field(default_factory=Workers)
+    customers: Annotated[Mapping[Name, Customer | None], option("The owners of files, by name.")] = field(
+        default_factory=dict
+    )
+    destinations: Annotated[Mapping[Name, Destination], option("Where pipelines deliver to, by name.")] = field(
+        default_factory=dict
+    )
+    pipelines: Annotated[
+        Mapping[Name, PipelineEntry], option("What becomes of files; the first that fits takes a file.")
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 MOST = 8
 """A longer list of valid words is cut."""
+
+_BARE = re.compile(r"[\w-]+")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -18,3 +22,33 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if not words:
         return "; there is none"
     return f"; there are: {', '.join(words[:MOST])}" + (f" and {len(words) - MOST} more" if len(words) > MOST else "")
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """A path as people write it: `pipelines.claims.steps[2].uses`."""
+    said = ""
+    for part in path:
+        if isinstance(part, int):
+            said += f"[{part}]"
+        else:
+            said += ("." if said else "") + (part if _BARE.fullmatch(part) else shown(part))
+    return said
+
+
+def shown(text: str) -> str:
+    """Text that somebody wrote, in quotes, on one line and cut."""
+    cut = text if len(text) <= 40 else text[:37] + "..."
+    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut) + "'"
+
+
+def found(value: Any) -> str:
+    """A value that somebody wrote, with its kind."""
+    if isinstance(value, str):
+        return f"the text {shown(value)}"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    return ("a list" if value else "an empty list") if isinstance(value, list) else "a mapping"

@@ -1,0 +1,22 @@
+"""A configuration's text becomes a tree of values that know where they stand: YAML 1.2, or JSON where it begins with `{`."""
+
+from __future__ import annotations
+
+from wharfinger.config import core, rfc8259, yaml12
+from wharfinger.config.mistake import Mistakes
+from wharfinger.config.node import Mark, Node
+
+LARGEST = 1 << 20
+"""Most characters of a document."""
+
+
+def parse(text: str, source: str, mistakes: Mistakes) -> Node:
+    """The tree of the one document in `text`. Raises ConfigError where it cannot be read on."""
+    text = text.removeprefix("\ufeff")
+    if len(text) > LARGEST:
+        mistakes.stop(Mark(source), f"a configuration has at most {LARGEST:,} characters, and this one {len(text):,}")
+    half = core.surrogate(text)
+    if half is not None:
+        mistakes.stop(Mark.of(source, text, half), "half a surrogate pair stands here")
+    parse = rfc8259.parse if text.lstrip(" \t\r\n").startswith("{") else yaml12.parse
+    return parse(text, source, mistakes)

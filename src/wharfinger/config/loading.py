@@ -1,0 +1,106 @@
+"""One file of YAML or JSON, and the environment, become settings; or a ConfigError that tells all that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from wharfinger.config import document
+from wharfinger.config.check import Check
+from wharfinger.config.environment import overlay
+from wharfinger.config.mistake import Mistakes
+from wharfinger.config.node import Node
+from wharfinger.config.pipeline import Known, StepKind, bind, resolve
+from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, Settings
+from wharfinger.config.words import found
+from wharfinger.errors import ConfigError
+
+T = TypeVar("T")
+
+_KEYS = tuple(field.name for field in fields(Document))
+
+
+def read(path: Path, registry: Mapping[str, StepKind], environ: Mapping[str, str]) -> Settings:
+    """The settings in a file. `registry` holds the steps that can be used, by name. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(4 * document.LARGEST + 1).decode("utf-8-sig")  # a character has four bytes at most
+    except FileNotFoundError as exc:
+        raise ConfigError(
+            f"{path}: there is no such file", fix="make one with `wharf init`, or name it by --config"
+        ) from exc
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}", fix="name another file by --config") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: byte {exc.start + 1} is no UTF-8", fix="save the file as UTF-8") from exc
+    return load(text, registry, path=path.absolute(), environ=environ)
+
+
+def load(text: str, registry: Mapping[str, StepKind], *, path: Path, environ: Mapping[str, str]) -> Settings:
+    """
+    The settings in a text that stands in the file `path`; pure. Relative paths in it start at the directory of `path`. Raises
+    ConfigError with a line for each mistake: `wharf.yaml:12:9: pipelines.claims.steps[2].uses: no step 'unzp'; ...`.
+    """
+    mistakes = Mistakes(path)
+    root = overlay(_sections(document.parse(text, path.name, mistakes), mistakes), environ, _KEYS, mistakes)
+    check = Check(root, mistakes)
+    written = check.take(Document, ())
+    known = Known(registry, _names(root, "customers"), _names(root, "destinations"))
+    steps = {name: bind(name, known, check) for name in _names(root, "pipelines")}
+    mistakes.check()
+    assert written is not None, "there is a mistake where there is no document"
+    return _settings(path, _anchored(written, path.parent), _anchored(steps, path.parent), registry)
+
+
+def _sections(root: Node, mistakes: Mistakes) -> Node:
+    """The top of the tree; a key with nothing after it counts as none, so that all below it can be commented out."""
+    if root.value is not None and not isinstance(root.value, dict):
+        mistakes.stop(root.at, f"expected a mapping, such as `data: ./wharf-data`, found {found(root.value)}")
+    return Node({key: node for key, node in root.items() if node.value is not None}, root.at)
+
+
+def _names(root: Node, section: str) -> list[str]:
+    return [name for name, _ in root.nearest((section,)).items()] if root.child(section) else []
+
+
+def _settings(
+    path: Path, written: Document, steps: Mapping[str, tuple[BoundStep, ...]], registry: Mapping[str, StepKind]
+) -> Settings:
+    return Settings(
+        path=path,
+        data=written.data,
+        store=written.store,
+        ledger=written.ledger,
+        bucket=written.bucket,
+        min_free=written.min_free,
+        listeners=written.listeners,
+        workers=written.workers,
+        customers={name: customer or Customer() for name, customer in written.customers.items()},
+        destinations=written.destinations,
+        pipelines=tuple(_pipeline(name, written, steps[name], registry) for name in written.pipelines),
+    )
+
+
+def _pipeline(name: str, written: Document, steps: tuple[BoundStep, ...], registry: Mapping[str, StepKind]) -> Pipeline:
+    wanted = [each for step in steps for each in registry[step.uses].destinations(step.options)]
+    return resolve(name, written.pipelines[name], steps, {each: written.destinations[each] for each in wanted})
+
+
+def _anchored(value: T, base: Path) -> T:
+    """The same value, every relative path in it below `base`."""
+    return cast(T, _moved(value, base))
+
+
+def _moved(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, Mapping):
+        return {key: _moved(each, base) for key, each in value.items()}
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple(_moved(each, base) for each in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {field.name: _moved(getattr(value, field.name), base) for field in fields(value) if field.init}
+        return replace(value, **changed)
+    return value
