@@ -21,7 +21,7 @@ ON e.file_id = wanted.value AND e.n = (SELECT max(n) FROM event WHERE file_id = 
 """
 
 _READ = """
-SELECT n, at, kind, data, hash, v.pipeline, v.revision FROM event LEFT JOIN revision v ON v.n = event.revision
+SELECT event.n, at, kind, data, hash, v.pipeline, v.revision FROM event LEFT JOIN revision v ON v.n = event.revision
 WHERE file_id = ? ORDER BY event.n
 """
 
