@@ -1,0 +1,58 @@
+"""What a client has open: a file to read, a directory to list. (A file to write is in `writing`.)"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import BinaryIO
+
+from wharfinger.ledger import Entry, Namespace
+
+PAGE = 100
+"""Names in one answer to READDIR."""
+
+
+class Reading:
+    """A version of a file, open to read; later versions do not change it. `aside` runs its reads in a thread, one by one."""
+
+    def __init__(self, entry: Entry, file: BinaryIO, aside: Callable[..., Awaitable[bytes]]) -> None:
+        self.entry = entry
+        self._file = file
+        self._aside = aside
+        self._turn = asyncio.Lock()
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes; none at the end of the file and after it."""
+        if offset >= self.entry.size:
+            return b""
+        async with self._turn:
+            return await self._aside(self._read, offset, length)
+
+    async def close(self) -> None:
+        """Let go of the file, once the reads that were asked for before are done."""
+        async with self._turn:
+            self._file.close()
+
+    def _read(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(length)
+
+
+class Listing:
+    """A directory, open to list: each page goes on by name where the last one ended."""
+
+    def __init__(self, entry: Entry, namespace: Namespace) -> None:
+        self.entry = entry
+        self._namespace = namespace
+        self._after = ""
+        self._done = False
+
+    def page(self) -> list[Entry]:
+        """The next entries; none when all were given."""
+        if self._done:
+            return []
+        entries = self._namespace.children(self.entry.path, limit=PAGE, after=self._after)
+        self._done = len(entries) < PAGE
+        if entries:
+            self._after = entries[-1].path.rpartition("/")[2]
+        return entries

@@ -1,0 +1,49 @@
+"""The server's own keys, by which clients know it again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncssh
+
+from wharfinger.errors import ConfigError
+from wharfinger.store.disk import sync_directory
+
+NAME = "ssh_host_ed25519_key"
+"""The file in the data directory that a key is made in, where none is configured."""
+
+
+def host_keys(paths: Sequence[Path], data: Path) -> list[asyncssh.SSHKey]:
+    """The keys at `paths`; where there are none the key in `data`, made at the first call. Raises ConfigError."""
+    return [_read(path) for path in paths or [_made(data / NAME)]]
+
+
+def _read(path: Path) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.read_private_key(path)
+    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as exc:
+        raise ConfigError(
+            f"listeners.sftp.host_keys: {path} cannot be used: {exc}", fix="name a private key that has no passphrase"
+        ) from exc
+
+
+def _made(path: Path) -> Path:
+    """Make the key whole or not at all, once: of several processes that start together one wins, and all use its key."""
+    if path.exists():
+        return path
+    making = path.with_name(f"{NAME}.{os.getpid()}")
+    key = asyncssh.generate_private_key("ssh-ed25519", comment="wharfinger")
+    with open(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(key.export_private_key())
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(making, path)
+    except FileExistsError:
+        pass
+    finally:
+        making.unlink()
+    sync_directory(str(path.parent))
+    return path

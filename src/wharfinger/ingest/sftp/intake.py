@@ -1,0 +1,267 @@
+"""Where uploads begin and end: staged bytes in, arrivals or partials out. One for a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from wharfinger.errors import NoSpace, NotFound, StoreError
+from wharfinger.ingest import Upload
+from wharfinger.ingest.sftp.collector import Collector
+from wharfinger.ingest.sftp.writing import Writing
+from wharfinger.ledger import Database, Entry, User
+from wharfinger.model import ObjectRef
+from wharfinger.store import Store, disk
+from wharfinger.store.staging import Staged, Staging
+
+T = TypeVar("T")
+
+LARGE = 1 << 20
+"""Bytes. A larger upload is made durable on its own before it joins a group, so that nobody waits behind it."""
+
+
+class Intake:
+    """
+    Uploads from the first byte to the arrival.
+
+    One that ends without a CLOSE becomes a partial: a row in the tree that names its staged bytes, so that the same user can
+    resume it under the same name. The row is written only if nothing arrived under the name meanwhile.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        staging: Staging,
+        database: Database,
+        collector: Collector,
+        pool: Executor,
+        directory: Path,
+        min_free: int,
+        weight: Callable[[str], float],
+        version: Callable[[], str],
+    ) -> None:
+        self.namespace = database.namespace
+        self.collector = collector
+        self._store, self._staging, self._catalog = store, staging, database.catalog
+        self._pool = pool
+        self._directory = str(directory)  # on the filesystem that uploads go to
+        self._min_free = min_free  # bytes
+        self._weight, self._version = weight, version
+        self._open: dict[Writing, None] = {}  # as a set that keeps its order
+        self._latest: dict[str, Writing] = {}  # by key
+
+    def __len__(self) -> int:
+        """How many uploads are open."""
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Writing]:
+        """The open uploads, oldest first."""
+        return iter(list(self._open))
+
+    async def furnish(self, directories: Sequence[str]) -> None:
+        """See that these directories are in the tree."""
+        found = self.namespace.look(directories)
+        if missing := [
+            Entry(path, "dir", mtime=time.time()) for path, entry in zip(directories, found) if entry is None
+        ]:
+            await self.collector.call(lambda: self.namespace.make(missing))
+
+    async def close(self) -> None:
+        """Commit what was submitted and end the threads."""
+        await self.collector.close()
+        self._pool.shutdown()
+
+    def find(self, key: str) -> Writing | None:
+        """The latest open upload under this name."""
+        return self._latest.get(key)
+
+    async def aside(self, work: Callable[..., T], *args: object) -> T:
+        """Run what may wait for the disk in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    def begin(
+        self, key: str, entry: Entry | None, *, user: User, session: str, truncate: bool, append: bool
+    ) -> Writing:
+        """
+        Open `key` for writing; `entry` is what the tree has under it. Without `truncate` a file's bytes count until they are
+        overwritten, and a partial of the same user goes on where it was cut off. Raises NoSpace and other StoreErrors.
+        """
+        self.reserve(0)
+        resumes = entry is not None and not truncate
+        staged = self._stage(entry if resumes else None, user)
+        writing = Writing(key, staged, entry, user=user, session=session, resumes=resumes, append=append)
+        self._open[writing] = None
+        self._latest[key] = writing
+        return writing
+
+    async def finish(self, writing: Writing) -> None:
+        """
+        The client's CLOSE: when this returns the file is in custody, or holds the very bytes that it was opened on. Raises what
+        stands against it; what can be resumed is then kept as a partial.
+        """
+        writing.is_over = True
+        try:
+            writing.check()
+            upload = await self._complete(writing) if self._is_changed(writing) else None
+            if upload is None or self._is_the_same(writing, upload):
+                await self._discard(writing)
+            else:
+                await self.collector.land(upload)
+                await self._supersede(writing)
+        except Exception:
+            await self.abandon(writing)
+            raise
+        self._forget(writing)
+
+    async def abandon(self, writing: Writing) -> None:
+        """The upload ended otherwise: keep what can be resumed as a partial, drop the rest."""
+        writing.is_over = True
+        try:
+            if os.access(writing.staged.path, os.F_OK):  # else it failed after the store had taken it
+                await self._keep(writing)
+        finally:
+            self._forget(writing)
+
+    async def mark(self, writings: list[Writing]) -> None:
+        """Tell the tree of these open uploads, so that they can be resumed should this process die."""
+        await self.collector.call(lambda: self._record([w for w in writings if not w.is_over]))
+        for writing in writings:
+            writing.is_marked = True
+
+    async def sync(self, writing: Writing) -> None:
+        """Make the bytes so far durable. Raises StoreError."""
+        try:
+            await self.aside(disk.sync, writing.staged.fd)
+        except OSError as exc:
+            raise writing.fail(disk.refusal(exc, "the upload could not be made durable")) from exc
+
+    def open_object(self, entry: Entry) -> BinaryIO:
+        """The bytes of the version that the tree shows. Raises NotFound."""
+        record = self._catalog.file(entry.file_id)
+        if record is None:
+            raise NotFound(f"the ledger has no file {entry.file_id}")
+        return self._store.open(ObjectRef(record.source_bucket, record.key, entry.version, entry.size, entry.sha256))
+
+    def reserve(self, size: int) -> None:
+        """Raises NoSpace where `size` more bytes would leave less room on the disk than must stay free."""
+        if self.space().f_bavail * self.space().f_frsize - size < self._min_free:
+            raise NoSpace("the server has no room for uploads at the moment", fix="try again later")
+
+    def space(self) -> os.statvfs_result:
+        """The filesystem that uploads go to."""
+        return os.statvfs(self._directory)
+
+    def drop(self, staged: str) -> None:
+        """Remove staged bytes, unless somebody is writing them."""
+        try:
+            self._staging.resume(staged).close()
+        except StoreError:
+            return
+        self._staging.discard(staged)
+
+    def _stage(self, entry: Entry | None, user: User) -> Staged:
+        if entry is None or (entry.kind == "partial" and entry.user != user.name):
+            return self._staging.create()
+        if entry.kind == "file":
+            with self.open_object(entry) as base:
+                return self._staging.create(base)
+        try:
+            return self._staging.resume(entry.staged)
+        except StoreError:  # gone, or another session is still writing it
+            return self._staging.create()
+
+    async def _complete(self, writing: Writing) -> Upload:
+        staged = writing.staged
+        size, sha256 = await self.aside(_make_durable, staged) if staged.size > LARGE else staged.finish()
+        return Upload(
+            path=Path(staged.path),
+            key=writing.key,
+            version=self._version(),
+            size=size,
+            sha256=sha256,
+            customer=writing.user.customer,
+            head=staged.head,
+            weight=self._weight(writing.user.customer),
+            source="sftp",
+            user=writing.user.name,
+            session=writing.session,
+            mtime=writing.mtime,
+            fd=staged.fd,
+        )
+
+    def _is_changed(self, writing: Writing) -> bool:
+        """False where a file was opened without TRUNC and closed as it was."""
+        return writing.changed or not (writing.resumes and writing.before and writing.before.kind == "file")
+
+    def _is_the_same(self, writing: Writing, upload: Upload) -> bool:
+        """Whether a file opened without TRUNC was overwritten with its own bytes."""
+        before = writing.before if writing.resumes else None
+        return before is not None and before.kind == "file" and before.sha256 == upload.sha256
+
+    async def _keep(self, writing: Writing) -> None:
+        try:
+            size = await self.aside(writing.staged.park)
+        except StoreError:  # then nothing of it can be trusted
+            size = 0
+        if size:
+            await self.collector.call(lambda: self._record([writing]))
+        else:
+            await self._discard(writing)
+
+    async def _discard(self, writing: Writing) -> None:
+        self._staging.discard(writing.staged.id)
+        if writing.is_marked or (writing.before and writing.before.staged == writing.staged.id):
+            await self.collector.call(lambda: self._erase(writing))
+
+    async def _supersede(self, writing: Writing) -> None:
+        """The partial that was under the name is of no use any more, unless it was the beginning of this very file."""
+        if writing.before and writing.before.staged not in ("", writing.staged.id):
+            await self.aside(self.drop, writing.before.staged)
+
+    def _forget(self, writing: Writing) -> None:
+        writing.staged.close()
+        self._open.pop(writing, None)
+        if self._latest.get(writing.key) is writing:
+            del self._latest[writing.key]
+
+    def _record(self, writings: list[Writing]) -> None:
+        """Write the partials' rows, but for names under which something arrived since the upload began."""
+        now = self.namespace.look([w.key for w in writings])
+        self.namespace.make([_partial(w) for w, entry in zip(writings, now) if _version(entry) == _version(w.before)])
+
+    def _erase(self, writing: Writing) -> None:
+        """Remove the row that names these staged bytes, if it is there."""
+        entry = self.namespace.look([writing.key])[0]
+        if entry and entry.staged == writing.staged.id:
+            self.namespace.remove(writing.key)
+
+
+def _make_durable(staged: Staged) -> tuple[int, str]:
+    finished = staged.finish()
+    try:
+        disk.sync(staged.fd)
+    except OSError as exc:
+        raise disk.refusal(exc, "the upload could not be made durable") from exc
+    return finished
+
+
+def _version(entry: Entry | None) -> str:
+    return entry.version if entry else ""
+
+
+def _partial(writing: Writing) -> Entry:
+    return Entry(
+        path=writing.key,
+        kind="partial",
+        size=writing.size,
+        mtime=time.time(),
+        version=_version(writing.before),
+        staged=writing.staged.id,
+        user=writing.user.name,
+    )

@@ -1,0 +1,224 @@
+"""The SFTP listener: connections, sign-in and channels by asyncssh, everything behind them by `session`."""
+
+# ruff: noqa: ARG002, D102 (the hooks of Guest are asyncssh's)
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from wharfinger.config.settings import Customer, Sftp
+from wharfinger.errors import UsageError
+from wharfinger.ingest import land
+from wharfinger.ingest.sftp.auth import Gate
+from wharfinger.ingest.sftp.channel import Channel
+from wharfinger.ingest.sftp.collector import Collector
+from wharfinger.ingest.sftp.hostkey import host_keys
+from wharfinger.ingest.sftp.housekeeping import Housekeeping
+from wharfinger.ingest.sftp.intake import Intake
+from wharfinger.ingest.sftp.session import Session
+from wharfinger.ingest.sftp.tree import Tree
+from wharfinger.ledger import Database, User
+from wharfinger.store import Store
+from wharfinger.store.staging import Staging
+from wharfinger.store.versions import Versions
+
+ALGORITHMS = {
+    "kex_algs": "-gss*,*sha1,rsa*,*ssh.com,diffie-hellman-group14*",
+    "encryption_algs": "aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr",
+    "mac_algs": "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512",
+    "signature_algs": "-ssh-rsa,*ssh.com",
+    "compression_algs": "none",
+}
+"""What is offered to clients, the fastest good ones first; nothing on SHA-1. A leading minus takes from asyncssh's defaults."""
+
+THREADS = 4
+"""For what waits for the disk besides the commits: downloads, the syncs of large uploads."""
+
+_KEEPALIVE = 30  # s between questions whether a silent client is still there; after three without an answer it is gone
+
+
+async def serve(
+    settings: Sftp,
+    *,
+    store: Store,
+    staging: Staging,
+    database: Database,
+    bucket: str,
+    customers: Mapping[str, Customer],
+    min_free: int,
+    data: Path,
+    hint: Callable[[Sequence[str]], None],
+) -> Listener:
+    """
+    Listen for SFTP clients until `Listener.close`. `bucket` is where arrivals land, `min_free` the bytes that must stay free on
+    the disk under `data`, `hint` is told the ids of what landed. Raises ConfigError for unusable host keys, UsageError where
+    the address cannot be listened on.
+    """
+    keys = host_keys(settings.host_keys, data)
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sftp")
+    collector = Collector(partial(land, store, database.ledger, bucket), hint=hint, writing=lambda: len(intake))
+    intake = Intake(
+        store=store,
+        staging=staging,
+        database=database,
+        collector=collector,
+        pool=pool,
+        directory=data,
+        min_free=min_free,
+        weight=lambda customer: customers[customer].weight if customer in customers else 1.0,
+        version=Versions(),
+    )
+    listener = Listener(settings, intake, Gate(database.accounts))
+    try:
+        await listener.open(keys)
+    except OSError as exc:
+        await listener.close()
+        raise UsageError(
+            f"listeners.sftp: {settings.host}:{settings.port} cannot be listened on: {exc.strerror or exc}",
+            code="PORT_BUSY" if exc.errno == errno.EADDRINUSE else "",
+            fix="stop what uses it (`ss -ltnp` shows it), or choose another port; 0 takes a free one",
+        ) from exc
+    listener.watch(Housekeeping(intake, staging, partial_s=settings.partial_days * 86400))
+    return listener
+
+
+class Listener:
+    """Who is connected. `port` is the one that is listened on."""
+
+    port = 0
+
+    def __init__(self, settings: Sftp, intake: Intake, gate: Gate) -> None:
+        self.gate, self.intake, self.passwords = gate, intake, settings.passwords
+        self._settings = settings
+        self._guests: set[Guest] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: list[asyncio.Task[None]] = []
+        self._acceptor: asyncssh.SSHAcceptor | None = None
+
+    async def open(self, keys: Sequence[asyncssh.SSHKey]) -> None:
+        """Begin to listen. Raises OSError."""
+        self._acceptor = await asyncssh.listen(
+            self._settings.host,
+            self._settings.port,
+            server_factory=lambda: Guest(self),
+            server_host_keys=list(keys),
+            server_version="wharfinger",  # no number: nobody needs to know which faults to try
+            login_timeout=self._settings.login_s,
+            keepalive_interval=_KEEPALIVE,
+            encoding=None,
+            line_editor=False,
+            allow_pty=False,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            **ALGORITHMS,
+        )
+        self.port = self._acceptor.get_port()
+
+    def watch(self, housekeeping: Housekeeping) -> None:
+        """Look after partials and idle connections from now on."""
+        self._watches = [asyncio.create_task(housekeeping.run()), asyncio.create_task(self._watch_idle())]
+
+    async def close(self) -> None:
+        """Accept nobody more, finish what clients have asked for, keep what they have begun as partials, and hang up."""
+        if self._acceptor:
+            self._acceptor.close()
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        await asyncio.gather(*(guest.leave() for guest in list(self._guests)))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.intake.close()
+        self.gate.close()
+
+    def welcome(self, guest: Guest) -> None:
+        """Somebody has connected."""
+        self._guests.add(guest)
+
+    def part(self, guest: Guest) -> None:
+        """Somebody has gone."""
+        self._guests.discard(guest)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work`; `close` waits for it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _watch_idle(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._settings.idle_s / 4, 5))
+            heard_since = asyncio.get_running_loop().time() - self._settings.idle_s
+            for guest in [g for g in self._guests if g.heard < heard_since and not g.is_busy]:
+                self.spawn(guest.leave())
+
+
+class Guest(asyncssh.SSHServer):
+    """One connection, from its first byte on: who it is, and its channels."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._clock = asyncio.get_running_loop().time
+        self._user: User | None = None
+        self._channels: set[Channel] = set()
+        self.heard = self._clock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that the client asked for is under way."""
+        return any(channel.is_busy for channel in self._channels)
+
+    async def leave(self) -> None:
+        """End all channels as if the client had, then hang up."""
+        for channel in list(self._channels):
+            await channel.end()
+        self._connection.close()
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._listener.welcome(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.part(self)
+
+    def begin_auth(self, username: str) -> bool:
+        self._user = self._listener.gate.user(username)
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return self._listener.gate.key_opens(self._user, key)
+
+    def password_auth_supported(self) -> bool:
+        return self._listener.passwords
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        return await self._listener.gate.password_opens(self._user, password)
+
+    async def session_requested(self) -> asyncssh.SSHServerSession[bytes]:
+        """A channel for the user's own tree."""
+        assert self._user is not None
+        tree = Tree(self._user)
+        await self._listener.intake.furnish(tree.standard())
+        channel = Channel(
+            lambda wire: Session(tree, self._listener.intake, wire, id=secrets.token_hex(8)),
+            heard=self._hear,
+            spawn=self._listener.spawn,
+        )
+        self._channels = {channel, *(c for c in self._channels if not c.is_over)}
+        return channel
+
+    def _hear(self) -> None:
+        self.heard = self._clock()

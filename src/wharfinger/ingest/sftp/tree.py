@@ -1,0 +1,111 @@
+"""
+One user's view of the customers' tree: what a client may call a file, and how it looks to that client.
+
+A path on the wire is a key in the ledger's namespace below the user's home; it never becomes a path of the operating system.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from wharfinger.errors import NameRefused
+from wharfinger.ingest.sftp import codec
+from wharfinger.ledger import Entry, User
+
+STANDARD = ("errors", "inbound", "outbound", "receipts")
+"""The directories that every home has."""
+
+MAX_NAME = 255
+"""Bytes of one name in UTF-8: what clients' own file systems allow."""
+
+MAX_KEY = 1024
+"""Bytes of a whole key in UTF-8: what S3 allows."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_DIRECTORY, _FILE = 0o040755, 0o100644  # st_mode of POSIX: the kind, and who may what
+
+
+def check(name: str) -> str:
+    """`name`, if it may be the name of a file or directory. Raises NameRefused, which says why."""
+    if name == "..":
+        raise NameRefused("'..' cannot be part of a name that is written")
+    if "\\" in name:
+        raise NameRefused(f"{name!r} holds a backslash", fix="use / between directories")
+    if found := _CONTROL.search(name):
+        raise NameRefused(f"{name!r} holds the control character U+{ord(found[0]):04X}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as exc:
+        raise NameRefused(f"{name!r} is not UTF-8", fix="set your client to UTF-8") from exc
+    if size > MAX_NAME:
+        raise NameRefused(f"the name {name[:20]!r}... has {size} bytes; at most {MAX_NAME} are allowed")
+    return name
+
+
+def resolve(path: str) -> str:
+    """The absolute path that `path` means, from the root: `.` and `..` are walked, and nothing is above the root."""
+    names: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            del names[-1:]
+        elif name not in ("", "."):
+            names.append(name)
+    return "/" + "/".join(names)
+
+
+class Tree:
+    """What `user` sees: virtual paths on one side, keys of the namespace on the other."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self._home = user.home.strip("/")
+        self._fixed = frozenset((self._home, *self.standard()))
+
+    def standard(self) -> list[str]:
+        """The keys of the home's standard directories."""
+        return [f"{self._home}/{name}" for name in STANDARD]
+
+    def key(self, path: str) -> str:
+        """The key that `path` names, each of its names checked once, here. Raises NameRefused; nothing is rewritten."""
+        key = "/".join([self._home, *(check(name) for name in path.split("/") if name not in ("", "."))])
+        if len(key) > MAX_KEY // 4 and len(key.encode()) > MAX_KEY:
+            raise NameRefused(f"the path {path[:40]!r}... is longer than {MAX_KEY} bytes", fix="use fewer directories")
+        return key
+
+    def find(self, path: str) -> str:
+        """Like `key`, for what only looks: `..` is walked."""
+        return self.key(resolve(path) if ".." in path else path)
+
+    def own(self, path: str) -> str:
+        """Like `key`, for what moves or removes. Raises NameRefused for the home itself and its standard directories."""
+        key = self.key(path)
+        if key in self._fixed:
+            raise NameRefused(f"{self.path(key)} is part of every home and stays")
+        return key
+
+    def path(self, key: str) -> str:
+        """What the client calls `key`."""
+        return key[len(self._home) :] or "/"
+
+    def line(self, entry: Entry, now: float) -> codec.Name:
+        """The entry as a line of a directory."""
+        name = entry.path.rpartition("/")[2]
+        return codec.Name(name, _long(entry, name, self.user, now), attributes(entry))
+
+
+def attributes(entry: Entry) -> bytes:
+    """The entry's attributes on the wire."""
+    return codec.attributes(entry.size, _DIRECTORY if entry.kind == "dir" else _FILE, entry.mtime)
+
+
+_HALF_A_YEAR = 180 * 86400  # s; older entries show the year in place of the time, as `ls -l` does
+
+
+def _long(entry: Entry, name: str, user: User, now: float) -> str:
+    mode, links = ("drwxr-xr-x", 2) if entry.kind == "dir" else ("-rw-r--r--", 1)
+    recent = abs(now - entry.mtime) < _HALF_A_YEAR
+    at = time.gmtime(min(max(entry.mtime, 0), 0xFFFFFFFF))
+    when = time.strftime("%b %d %H:%M" if recent else "%b %d  %Y", at)
+    return f"{mode} {links:4d} {user.name:<8} {user.customer:<8} {entry.size:8d} {when} {name}"

@@ -1,0 +1,152 @@
+"""
+A real SFTP server in a process of its own, for tests and benchmarks, until `wharf serve` does it.
+
+`python -m harness.sftp DATA [PORT]` serves DATA, which holds `options.json` (fields of the settings `Sftp`, and `min_free`),
+prints its port, and ends gracefully at SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from argon2 import PasswordHasher
+
+from wharfinger.config.settings import Customer, Sftp
+from wharfinger.ingest.sftp.server import serve
+from wharfinger.ledger import User
+from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.store.local import LocalStore
+from wharfinger.store.staging import Staging
+
+BUCKET = "arrivals"
+PASSWORD = "correct horse"
+
+
+def open_database(data: Path) -> SqliteDatabase:
+    return SqliteDatabase(str(data / "ledger.db"), tree=BUCKET)
+
+
+async def _serve(data: Path) -> None:
+    options = json.loads((data / "options.json").read_text())
+    min_free = options.pop("min_free", 0)
+    store, database = LocalStore(data / "store"), open_database(data)
+    listener = await serve(
+        Sftp(port=options.pop("port", 0), **options),
+        store=store,
+        staging=Staging(data / "store" / "staging"),
+        database=database,
+        bucket=BUCKET,
+        customers={"acme": Customer(weight=2.0)},
+        min_free=min_free,
+        data=data,
+        hint=lambda ids: None,
+    )
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    print(listener.port, flush=True)
+    await stop.wait()
+    await listener.close()
+    store.close()
+    database.close()
+
+
+class SftpServer:
+    """The server as a child process; its users are ann and bob of acme, and eve of umbrella."""
+
+    def __init__(self, data: Path, options: Mapping[str, Any] | None = None) -> None:
+        self.data = data
+        self.key = data / "id_ed25519"
+        self.port = 0
+        self._process: subprocess.Popen[str] | None = None
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "options.json").write_text(json.dumps(dict(options or {})))
+        _make_users(self.data, self.key)
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def start(self, environment: Mapping[str, str] | None = None) -> SftpServer:
+        """Start it, on the same port as before if there was one."""
+        import os
+
+        if self.port:
+            options = json.loads((self.data / "options.json").read_text())
+            (self.data / "options.json").write_text(json.dumps({**options, "port": self.port}))
+        self._process = subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-m", "harness.sftp", str(self.data)],
+            stdout=subprocess.PIPE,
+            stderr=open(self.data / "server.log", "a"),
+            text=True,
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, **(environment or {})},
+        )
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError((self.data / "server.log").read_text())
+        self.port = int(line)
+        return self
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process
+        self._process.kill()
+        self.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the graceful end."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            self.wait()
+
+    def wait(self) -> int:
+        assert self._process and self._process.stdout
+        status = self._process.wait(30)
+        self._process.stdout.close()
+        return status
+
+    def log(self) -> str:
+        return (self.data / "server.log").read_text()
+
+
+def _make_users(data: Path, key: Path) -> None:
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_text().strip()
+    hashed = PasswordHasher(time_cost=1, memory_cost=1024).hash(PASSWORD)
+    database = open_database(data)
+    database.accounts.keep(
+        [
+            User("ann", "acme", "acme", (public,), hashed),
+            User("bob", "acme", "acme", (public,)),
+            User("eve", "umbrella", "umbrella", (public,)),
+            User("old", "acme", "acme", (public,), hashed, disabled=True),
+        ]
+    )
+    database.close()
+
+
+def until(fact: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Wait for `fact` to become true, and answer it."""
+    deadline = time.monotonic() + seconds
+    while not (found := fact()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not true within {seconds} s")
+        time.sleep(0.01)
+    return found
+
+
+if __name__ == "__main__":
+    sys.setswitchinterval(0.0005)
+    uvloop.run(_serve(Path(sys.argv[1])))
