@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,10 +16,10 @@ from wharfinger.ingest.sftp.session import Session, Wire
 
 NO_SHELL = "This server speaks SFTP only: it has no shell and runs no commands. Use sftp, or scp without -O.\n"
 
-CHECK = 1 << 20
-"""Bytes written between two looks at whether the client takes them. SSH's own window is the client's to choose."""
+STUCK = 1 << 20
+"""Bytes that may wait for a client to take them, beside SSH's own window, which is the client's to choose."""
 
-_PAUSE = 0.002  # s between two looks at a socket that is full
+_PAUSE = 0.002  # s between two looks at a client that is slow
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +40,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._make, self._heard, self._spawn = session, heard, spawn
         self._session: Session | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._unchecked = 0  # bytes written since the last look
-        self._is_lost = self._is_window_full = self._is_socket_full = False
+        self._is_lost = self._is_window_full = self._is_stuck = False
 
     @property
     def is_busy(self) -> bool:
@@ -62,6 +60,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._chan = chan
+        self._transport = chan.get_extra_info("transport")
 
     def shell_requested(self) -> bool:
         return True
@@ -113,9 +112,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._is_lost or self._chan.is_closing():
             return
         self._chan.write(data)
-        self._unchecked += len(data)
-        if self._unchecked >= CHECK and not self._is_socket_full:
-            self._unchecked = 0
+        if not self._is_stuck and self._transport.get_write_buffer_size() > STUCK:
             self._check()
 
     def pause_reading(self) -> None:
@@ -127,28 +124,17 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._chan.resume_reading()
 
     def _check(self) -> None:
-        """Look whether the socket takes more; a client may have granted a window without end and read nothing."""
-        was_full, self._is_socket_full = self._is_socket_full, not self._is_lost and not _takes(self._chan)
-        if self._is_socket_full:
+        """Look whether the client takes what it is sent: it may have granted a window without end and read nothing."""
+        self._is_stuck = not self._is_lost and self._transport.get_write_buffer_size() > STUCK
+        if self._is_stuck:
             asyncio.get_running_loop().call_later(_PAUSE, self._check)
-        if was_full != self._is_socket_full:
-            self._congest()
+        self._congest()
 
     def _congest(self) -> None:
         if self._session is not None:
-            self._session.congest(not self._is_lost and (self._is_window_full or self._is_socket_full))
+            self._session.congest(not self._is_lost and (self._is_window_full or self._is_stuck))
 
     async def _end(self, status: int) -> None:
         if self._session is not None:
             await self._session.end()
         self._chan.exit(status)
-
-
-def _takes(chan: asyncssh.SSHServerChannel[bytes]) -> bool:
-    """Whether the kernel has room for bytes to this client."""
-    socket = chan.get_extra_info("socket")
-    if socket is None or socket.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(socket.fileno(), select.POLLOUT)
-    return bool(poll.poll(0))

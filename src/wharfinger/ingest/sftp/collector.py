@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
-from threading import Thread
-from time import monotonic
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from wharfinger.errors import WharfingerError
@@ -27,10 +25,11 @@ _HINT = 0.001  # s after the answers: they are on their way to the clients, and 
 
 class Collector:
     """
-    One thread for all that changes facts: uploads in groups, changes of the tree one by one, each in the order they came.
+    One thread for all that changes facts: uploads in groups, and changes of the tree.
 
-    `land` is `ingest.land`, bound to a store and a ledger; `hint` is told the ids that landed, after the answers were given;
-    `writing` says how many uploads are open now: a group waits for them, but never longer than `PATIENCE`.
+    Groups form on the event loop, so that the thread is woken once for each: of what is waiting when the group before is done,
+    or when no other upload is open that it could wait for. `land` is `ingest.land`, bound to a store and a ledger; `hint` is
+    told the ids that landed, after the answers were given; `writing` says how many uploads are open now.
     """
 
     def __init__(
@@ -42,87 +41,71 @@ class Collector:
     ) -> None:
         self._land, self._hint, self._writing = land, hint, writing
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[tuple[asyncio.Future[Any], Upload | Callable[[], Any]] | None] = SimpleQueue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
+        self._waiting: list[tuple[Upload, asyncio.Future[Arrival]]] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._landed: list[str] = []
-        self._thread = Thread(target=self._run, name="collector", daemon=True)
-        self._thread.start()
 
     def land(self, upload: Upload) -> asyncio.Future[Arrival]:
         """Take this upload into custody. The future raises what `ingest.land` answered or raised."""
-        return self._submit(upload)
-
-    def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `work` in the thread, after all that was submitted before it."""
-        return self._submit(work)
-
-    async def close(self) -> None:
-        """Finish what was submitted, then end the thread."""
-        self._queue.put(None)
-        await self._loop.run_in_executor(None, self._thread.join)
-
-    def _submit(self, work: Upload | Callable[[], Any]) -> asyncio.Future[Any]:
         future = self._loop.create_future()
-        self._queue.put((future, work))
+        self._waiting.append((upload, future))
+        self._arrange()
         return future
 
-    def _run(self) -> None:
-        while True:
-            group, more = self._gather()
-            uploads = [(future, work) for future, work in group if isinstance(work, Upload)]
-            if uploads:
-                self._answer([f for f, _ in uploads], self._commit([u for _, u in uploads]))
-            for future, work in group:
-                if not isinstance(work, Upload):
-                    self._answer([future], [_attempt(work)])
-            if not more:
-                return
+    def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `work` in the thread."""
+        return self._loop.run_in_executor(self._thread, work)
 
-    def _gather(self) -> tuple[list[tuple[asyncio.Future[Any], Upload | Callable[[], Any]]], bool]:
-        """What is to be done next, and whether more may follow."""
-        group = []
-        item = self._queue.get()
-        until = monotonic() + PATIENCE
-        while item is not None:
-            group.append(item)
-            if len(group) == GROUP or not isinstance(item[1], Upload):
-                return group, True
-            try:
-                wait = until - monotonic() if self._writing() > len(group) else 0
-                item = self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
-            except Empty:
-                return group, True
-        return group, False
+    async def close(self) -> None:
+        """Commit what is waiting, then end the thread."""
+        while self._waiting or self._committing:
+            self._begin()
+            if self._committing:
+                await self._committing
+        self._tell()
+        self._thread.shutdown()
 
-    def _commit(self, uploads: Sequence[Upload]) -> Sequence[Any]:
+    def _arrange(self) -> None:
+        """Begin a group, or wait a little for it to grow."""
+        if self._committing:
+            return
+        if len(self._waiting) >= min(GROUP, self._writing()):
+            self._begin()
+        elif self._waiting and not self._timer:
+            self._timer = self._loop.call_later(PATIENCE, self._begin)
+
+    def _begin(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and not self._committing:
+            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            self._committing = self._loop.create_task(self._commit(group))
+
+    async def _commit(self, group: Sequence[tuple[Upload, asyncio.Future[Arrival]]]) -> None:
+        answers: Sequence[Any]
         try:
-            return self._land(uploads)
+            answers = await self.call(lambda: self._land([upload for upload, _ in group]))
         except Exception as exc:  # the server outlives a group; each of its clients is told
-            return [exc] * len(uploads)
-
-    def _answer(self, futures: Sequence[asyncio.Future[Any]], answers: Sequence[Any]) -> None:
-        self._loop.call_soon_threadsafe(self._settle, futures, answers)
-
-    def _settle(self, futures: Sequence[asyncio.Future[Any]], answers: Sequence[Any]) -> None:
-        for future, answer in zip(futures, answers):
-            if future.cancelled():
-                continue
-            if isinstance(answer, BaseException):
+            answers = [exc] * len(group)
+        self._committing = None
+        self._begin()
+        for (_, future), answer in zip(group, answers):
+            if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
-        landed = [answer.file_id for answer in answers if isinstance(answer, Arrival)]
+        self._announce([answer.file_id for answer in answers if isinstance(answer, Arrival)])
+
+    def _announce(self, landed: Sequence[str]) -> None:
         if landed and not self._landed:
             self._loop.call_later(_HINT, self._tell)
         self._landed += landed
 
     def _tell(self) -> None:
-        crash.point("intake.acknowledged")
-        landed, self._landed = self._landed, []
-        self._hint(landed)
-
-
-def _attempt(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except Exception as exc:  # whoever asked for the work is told
-        return exc
+        if self._landed:
+            crash.point("intake.acknowledged")
+            landed, self._landed = self._landed, []
+            self._hint(landed)

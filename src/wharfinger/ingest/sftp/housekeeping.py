@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +19,8 @@ TICK = 1.0
 
 ROUND = 3600.0
 """Seconds between two looks for partials that have expired and for staged bytes that nobody knows."""
+
+_ALL = 1e11  # epoch s: before then, for some 3,000 years
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Housekeeping:
     async def round(self) -> None:
         """Set the sizes of partials right, remove those that have expired, and staged bytes without a row."""
         ids = set(await self._intake.aside(self._staging.ids))
-        entries = list(self._intake.namespace.partials(before=math.inf))
+        entries = list(self._intake.namespace.partials(before=_ALL))
         for entry in entries:
             await self._intake.collector.call(lambda: self._look_after(entry))  # noqa: B023
         unknown = ids - {entry.staged for entry in entries}

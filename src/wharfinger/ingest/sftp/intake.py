@@ -146,7 +146,7 @@ class Intake:
         record = self._catalog.file(entry.file_id)
         if record is None:
             raise NotFound(f"the ledger has no file {entry.file_id}")
-        return self._store.open(ObjectRef(record.source_bucket, record.key, entry.version, entry.size, entry.sha256))
+        return self._store.open(ObjectRef(record.source_bucket, record.key, record.version, record.size, record.sha256))
 
     def reserve(self, size: int) -> None:
         """Raises NoSpace where `size` more bytes would leave less room on the disk than must stay free."""

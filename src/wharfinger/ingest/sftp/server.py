@@ -25,6 +25,7 @@ from wharfinger.ingest.sftp.hostkey import host_keys
 from wharfinger.ingest.sftp.housekeeping import Housekeeping
 from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.ingest.sftp.session import Session
+from wharfinger.ingest.sftp.transport import Gangway
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import Database, User
 from wharfinger.store import Store
@@ -42,6 +43,8 @@ ALGORITHMS = {
 
 THREADS = 4
 """For what waits for the disk besides the commits: downloads, the syncs of large uploads."""
+
+_BACKLOG = 128  # connections that may wait to be accepted
 
 _KEEPALIVE = 30  # s between questions whether a silent client is still there; after three without an answer it is gone
 
@@ -109,6 +112,7 @@ class Listener:
         self._acceptor = await asyncssh.listen(
             self._settings.host,
             self._settings.port,
+            tunnel=Gangway(backlog=_BACKLOG),
             server_factory=lambda: Guest(self),
             server_host_keys=list(keys),
             server_version="wharfinger",  # no number: nobody needs to know which faults to try
