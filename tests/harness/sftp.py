@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ async def _serve(data: Path) -> None:
         customers={"acme": Customer(weight=2.0)},
         min_free=min_free,
         data=data,
-        hint=lambda ids: None,
+        hint=lambda _: None,
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -78,19 +79,18 @@ class SftpServer:
 
     def start(self, environment: Mapping[str, str] | None = None) -> SftpServer:
         """Start it, on the same port as before if there was one."""
-        import os
-
         if self.port:
             options = json.loads((self.data / "options.json").read_text())
             (self.data / "options.json").write_text(json.dumps({**options, "port": self.port}))
-        self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "harness.sftp", str(self.data)],
-            stdout=subprocess.PIPE,
-            stderr=open(self.data / "server.log", "a"),
-            text=True,
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, **(environment or {})},
-        )
+        with open(self.data / "server.log", "a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-X", "faulthandler", "-m", "harness.sftp", str(self.data)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=Path(__file__).parent.parent,
+                env={**os.environ, **(environment or {})},
+            )
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
@@ -111,7 +111,8 @@ class SftpServer:
             self.wait()
 
     def wait(self) -> int:
-        assert self._process and self._process.stdout
+        assert self._process
+        assert self._process.stdout
         status = self._process.wait(30)
         self._process.stdout.close()
         return status

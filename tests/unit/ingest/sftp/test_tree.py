@@ -45,7 +45,9 @@ def test_a_bad_name_is_refused_with_its_reason(name: str, why: str) -> None:
         TREE.key(f"inbound/{name}/a")
 
 
-@pytest.mark.parametrize("name", ["x" * MAX_NAME, "file#123", "…", "a b", "~a", ".hidden", "a..b", "e\u0301", "%2e%2e", "a:b"])
+@pytest.mark.parametrize(
+    "name", ["x" * MAX_NAME, "file#123", "…", "a b", "~a", ".hidden", "a..b", "e\u0301", "%2e%2e", "a:b"]
+)
 def test_every_other_name_is_kept_as_sent(name: str) -> None:
     assert TREE.key(f"inbound/{name}") == f"acme/inbound/{name}"
 
