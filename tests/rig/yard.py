@@ -30,6 +30,7 @@ from wharfinger.steps import Output, Reader, Resources, Result, Scratch, Step
 from wharfinger.store.bucket import BucketTarget
 from wharfinger.store.directory import DirectoryTarget
 from wharfinger.store.local import LocalStore
+from wharfinger.store.names import OURS
 from wharfinger.store.versions import Versions
 
 EVERY = Route()
@@ -164,8 +165,8 @@ class Yard:
         return {name: record.status.value for name, record in self.records().items()}
 
     def visible(self) -> dict[str, bytes]:
-        """Everything in the directory of deliveries."""
-        files = (path for path in self.out.rglob("*") if path.is_file())
+        """Everything in the directory of deliveries under a name that a partner would see."""
+        files = (path for path in self.out.rglob("*") if path.is_file() and not path.name.startswith(OURS))
         return {str(path.relative_to(self.out)): path.read_bytes() for path in files}
 
     def lake(self) -> dict[str, list[bytes]]:
