@@ -22,6 +22,8 @@ from wharfinger.engine.sweep import sweep
 from wharfinger.ledger import LARGE
 from wharfinger.model import State
 
+pytestmark = pytest.mark.slow
+
 FILES = {f"in/{n:02d}": b"bytes of %d" % n for n in range(12)}
 
 
@@ -166,7 +168,7 @@ def supervised(yard: Yard, *children: Child, until: Callable[[], bool]) -> Itera
         Supervisor(
             children,
             notice=notices.append,
-            bereaved=lambda owner: sweep(yard.ledger, yard.hint, owner=owner),  # type: ignore[arg-type, func-returns-value]
+            bereaved=lambda owner: sweep(yard.ledger, yard.hint, owner=owner),
             rand=lambda: 0.0,
         ).run()
         yield notices
@@ -223,3 +225,22 @@ def test_a_large_file_does_not_delay_small_ones(yard: Yard) -> None:
         yard.land({str(n): b"fine" for n in range(200)})
         wait_until("the small ones are there", lambda: list(yard.statuses().values()).count("transferred") == 200)
         assert yard.statuses()["large"] == "processing"
+
+
+HANG = """
+import sys
+from rig import yard
+from wharfinger.engine import heartbeat
+heartbeat.STILL_S = 1.0
+yard.work(sys.argv[1], "hang", {})
+"""
+
+
+def test_a_step_that_holds_the_interpreter_ends_with_its_process(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    environ = {**os.environ, "PYTHONPATH": str(Path(rig.__file__).parents[1]), "WHARF_OWNER": "hung"}
+    hung = subprocess.run(
+        [sys.executable, "-c", HANG, str(yard.root)], env=environ, stdout=subprocess.DEVNULL, timeout=30
+    )
+    assert hung.returncode == -signal.SIGALRM
+    assert len(sweep(yard.ledger, yard.hint, owner="hung")) == 1

@@ -6,6 +6,7 @@ Run as a program (`yard.py ROOT PIPELINE [option=value...]`) it is one worker pr
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -78,6 +79,12 @@ def _obey(inputs: Sequence[Reader], told: Told, scratch: Scratch) -> Result:
     return Result([Output.unchanged(source)])
 
 
+def _hang(inputs: Sequence[Reader], told: Told, scratch: Scratch) -> Result:
+    """Hold the interpreter, so that no other thread runs."""
+    ctypes.PyDLL(None).sleep(60)
+    return Result([])
+
+
 def a_step(name: str, run: Callable[[Sequence[Reader], Any, Scratch], Result], **more: Any) -> Step:
     return Step(name=name, version="1", help=f"{name}.", options=Told, run=run, **more)
 
@@ -86,6 +93,7 @@ STEPS: Mapping[str, Step] = {
     "send": a_step("send", _send, destinations=lambda told: (told.word,)),
     "upper": a_step("upper", _upper),
     "obey": a_step("obey", _obey),
+    "hang": a_step("hang", _hang),
     "hurry": a_step("hurry", _obey, resources=Resources(seconds=0.2)),
 }
 
@@ -104,6 +112,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     "plain": a_pipeline(bound("send", "out")),
     "obey": a_pipeline(bound("obey"), bound("send", "out")),
     "hurry": a_pipeline(bound("hurry"), bound("send", "out")),
+    "hang": a_pipeline(bound("hang")),
     "full": a_pipeline(
         bound("upper", checkpoint=True), bound("send", "lake", name="keep"), bound("obey"), bound("send", "out")
     ),

@@ -546,3 +546,12 @@ def test_a_stopped_worker_finishes_what_has_begun_and_gives_the_rest_back(yard: 
     assert sorted(yard.statuses().values()) == ["queued", "transferred"]
     assert yard.catalog.counts().runs[State.READY] == 1
     assert len(yard.visible()) == 1
+
+
+def test_a_worker_stopped_before_it_began_gives_everything_back(yard: Yard) -> None:
+    yard.land({"a.csv": b"bytes", "b.pdf": b"bytes"})
+    worker = yard.worker(replace(PIPELINES["plain"], route=Route(key=("*.csv",))))
+    worker.stop()
+    assert worker.turn() == 2
+    assert set(yard.statuses().values()) == {"queued"}
+    assert yard.visible() == {}
