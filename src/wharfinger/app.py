@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,7 @@ from wharfinger.ledger import Database
 from wharfinger.store import Store, Target
 
 LEDGERS = {"sqlite": "wharfinger.ledger.sqlite:SqliteDatabase"}
+ASIDE = {"sqlite": "wharfinger.ledger.sqlite.aside:move_aside"}
 STORES = {"file": "wharfinger.store.local:LocalStore"}
 
 
@@ -33,6 +35,13 @@ def open_store(settings: Settings) -> Store:
 def open_targets(settings: Settings, store: Store) -> Mapping[str, Target]:
     """Every destination of the configuration, by name."""
     return {}
+
+
+def move_ledger_aside(settings: Settings) -> Path:
+    """Give the ledger's file another name beside it: the next `open_database` makes a new one. Raises Busy while it is in use."""
+    url = f"sqlite://{settings.data / 'ledger.db'}" if settings.ledger == "sqlite" else settings.ledger
+    scheme, path = _split(url, "ledger", LEDGERS)
+    return cast(Path, _load(ASIDE[scheme])(path))
 
 
 def _split(url: str, key: str, known: Mapping[str, str]) -> tuple[str, str]:

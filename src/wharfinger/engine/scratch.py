@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -35,31 +34,22 @@ class Workroom:
         os.close(self._owner)
 
 
-FORGOTTEN_S = 86_400.0
-"""A directory without an owner, and without a change for so long, was left by something that crashed."""
+def clean(folder: Path | str) -> int:
+    """Remove the directories of dead workers in `folder`; how many there were. Others than workers' are left alone."""
+    return sum(_clean(path) for path in Path(folder).iterdir())
 
 
-def clean(folder: Path | str, *, now: float) -> int:
-    """Remove what the dead have left in `folder`; how many directories that was. `now` is epoch s."""
-    removed = 0
-    for path in Path(folder).iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another worker was faster
-            if path.is_dir() and _is_left(path, now):
-                shutil.rmtree(path, ignore_errors=True)
-                removed += 1
-    return removed
-
-
-def _is_left(path: Path, now: float) -> bool:
-    """Whether its owner is dead, or it has none and nothing has changed in it for long."""
+def _clean(path: Path) -> bool:
     try:
         owner = os.open(path / OWNER, os.O_WRONLY)
-    except FileNotFoundError:
-        return os.lstat(path).st_mtime < now - FORGOTTEN_S
+    except OSError:
+        return False
     try:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         return False  # its process lives
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        return True
     finally:
         os.close(owner)
-    return True

@@ -1,0 +1,63 @@
+"""`wharf check`: is the configuration valid, and what does it say?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from wharfinger.cli.frame import Verb
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import Column, document, fields, heading, listing
+from wharfinger.config.settings import Pipeline, Route, Settings
+
+PIPELINES = (
+    Column("pipeline", "Pipeline"),
+    Column("route", "Takes", folds=True),
+    Column("steps", "Steps", lambda row: " > ".join(row["steps"]), folds=True),
+    Column("tries", "Tries", right=True),
+    Column("revision", "Revision", lambda row: row["revision"][:12]),
+)
+
+
+@click.command(cls=Verb)
+@pass_session
+def command(session: Session) -> None:
+    """Check the configuration: every mistake, or a summary."""
+    settings = session.settings
+    rows = [_pipeline(pipeline) for pipeline in settings.pipelines]
+    if session.json:
+        document({"ok": True, **dict(_summary(settings)), "pipelines": rows})
+        return
+    fields((name, str(value)) for name, value in _summary(settings))
+    heading("Pipelines, in the order in which they are asked")
+    listing(rows, PIPELINES, json=False, empty="none: every file stays where it is, unrouted")
+
+
+def _summary(settings: Settings) -> Iterator[tuple[str, Any]]:
+    sftp = settings.listeners.sftp
+    yield "config", str(settings.path)
+    yield "data", str(settings.data)
+    yield "ledger", settings.ledger
+    yield "store", settings.store
+    yield "sftp", f"{sftp.host}:{sftp.port}" if sftp else "none"
+    yield "workers", settings.workers.count
+    yield "customers", ", ".join(settings.customers) or "none"
+    yield "destinations", ", ".join(settings.destinations) or "none"
+
+
+def _pipeline(pipeline: Pipeline) -> dict[str, Any]:
+    return {
+        "pipeline": pipeline.name,
+        "route": _route(pipeline.route),
+        "steps": [step.name if step.name == step.uses else f"{step.name} ({step.uses})" for step in pipeline.steps],
+        "tries": pipeline.retry.tries,
+        "revision": pipeline.revision,
+    }
+
+
+def _route(route: Route) -> str:
+    given = (("customer", route.customer), ("key", route.key), ("type", route.type))
+    said = [f"{name} {' or '.join(globs)}" for name, globs in given if globs]
+    return ", ".join(said + ([f"when {route.when}"] if route.when else [])) or "every file"

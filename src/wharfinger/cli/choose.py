@@ -1,0 +1,59 @@
+"""The things that a command names, found; a name that is not known is answered with the nearest one."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from wharfinger.cli.session import Session
+from wharfinger.errors import UsageError
+from wharfinger.ledger import Accounts, User
+from wharfinger.model import FileRecord
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
+"""What a user may be called: safe in paths, logs and on command lines."""
+
+
+def customer(session: Session, name: str | None) -> str:
+    """The customer of this name, which the configuration must know; the only one where none is named."""
+    customers = session.settings.customers
+    if name is None and len(customers) == 1:
+        return next(iter(customers))
+    names = ", ".join(customers) or "none yet"
+    if name is None:
+        raise UsageError(f"whose? the customers are: {names}", fix="add --customer NAME")
+    if name not in customers:
+        fix = f"use one of them, or add {name!r} under `customers:` in {session.config}"
+        raise UsageError(f"no customer {name!r}; the customers are: {names}", code="NOT_FOUND", fix=fix)
+    return name
+
+
+def user(accounts: Accounts, name: str) -> User:
+    """The user of this name. Raises UsageError (NOT_FOUND)."""
+    found = accounts.user(name)
+    if found:
+        return found
+    near = get_close_matches(name, [user.name for user in accounts.users()], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"no user {name!r}{hint}", code="NOT_FOUND", fix="wharf users list")
+
+
+def file(session: Session, file_id: str) -> FileRecord:
+    """The file of this id, or of this beginning of one. Raises UsageError (NOT_FOUND)."""
+    record = session.database.catalog.file(file_id)
+    if record is None:
+        fix = "look for it: wharf files --name '*part of its name*'"
+        raise UsageError(f"no file {file_id!r}", code="NOT_FOUND", fix=fix)
+    return record
+
+
+def sound(user: User) -> User:
+    """The user, if name and home are fit to be used. Raises UsageError."""
+    if not NAME.fullmatch(user.name):
+        fix = "use 1 to 64 of: letters, digits, _ . @ -; the first a letter, digit or _"
+        raise UsageError(f"{user.name!r} cannot be a user's name", code="NAME_UNSAFE", fix=fix)
+    parts = user.home.split("/")
+    if parts[0] != user.customer or any(part in ("", ".", "..") for part in parts):
+        fix = f"use {user.customer!r}, or a folder below it such as '{user.customer}/north'"
+        raise UsageError(f"the home {user.home!r} lies outside the customer's tree", code="NAME_UNSAFE", fix=fix)
+    return user

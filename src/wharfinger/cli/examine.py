@@ -1,0 +1,232 @@
+"""What `wharf doctor` looks at, part by part. Nothing here changes anything but for a file that is made and removed again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from wharfinger.cli.problem import problem
+from wharfinger.cli.session import Session
+from wharfinger.cli.space import free_space
+from wharfinger.cli.verify import verify_ledger
+from wharfinger.cli.words import many, number, size, span
+from wharfinger.config.settings import Destination, Sftp
+from wharfinger.errors import WharfingerError
+from wharfinger.model import State
+
+SAMPLE = 200
+"""How many of the newest files are looked up in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was seen of one part. `fix` is the next command, where one is needed."""
+
+    part: str
+    verdict: Literal["ok", "warn", "fail"]
+    text: str
+    fix: str = ""
+
+
+def examine(session: Session) -> Iterator[Finding]:
+    """All parts, one after the other. Where the configuration is broken, nothing else can be looked at."""
+    for part, look in PARTS.items():
+        try:
+            findings = list(look(session))
+        except (OSError, WharfingerError) as error:
+            told = problem(error)
+            findings = [Finding(part, "fail", f"{told.code}: {told.message}", told.fix)]
+        yield from findings
+        if part == "configuration" and findings[-1].verdict == "fail":
+            return
+
+
+def _configuration(session: Session) -> Iterator[Finding]:
+    settings = session.settings
+    said = f"{session.config}: {many(len(settings.pipelines), 'pipeline')}, {many(len(settings.customers), 'customer')}"
+    yield Finding("configuration", "ok", said)
+    if not settings.pipelines:
+        yield Finding(
+            "configuration", "warn", "no pipeline: every file stays where it is", "add one under `pipelines:`"
+        )
+
+
+def _data(session: Session) -> Iterator[Finding]:
+    path = session.settings.data
+    if not path.exists():
+        yield Finding("data directory", "warn", f"{path} is not there yet; wharf serve makes it", "wharf serve")
+        return
+    _try_to_write(path)
+    yield Finding("data directory", "ok", f"{path} can be written to")
+    if path.stat().st_mode & stat.S_IWOTH:
+        yield Finding("data directory", "fail", f"everybody on this machine may write to {path}", f"chmod o-w {path}")
+
+
+def _disk(session: Session) -> Iterator[Finding]:
+    settings = session.settings
+    free = free_space(settings.data)
+    said = f"{size(free)} free; uploads are refused below {size(settings.min_free)}"
+    if free < settings.min_free:
+        yield Finding("disk", "fail", said, "make room, or lower `min_free`")
+    elif free < 2 * settings.min_free:
+        yield Finding("disk", "warn", said, "make room soon")
+    else:
+        yield Finding("disk", "ok", said)
+
+
+def _ledger(session: Session) -> Iterator[Finding]:
+    import apsw
+
+    counts = session.database.catalog.counts()
+    said = f"{many(sum(counts.files.values()), 'file')}; SQLite {apsw.sqlite_lib_version()}"
+    yield Finding("ledger", "ok", said)
+
+
+def _work(session: Session) -> Iterator[Finding]:
+    """Whether somebody works: a run that could begin and is not begun says no."""
+    counts = session.database.catalog.counts()
+    age = time.time() - counts.oldest_ready if counts.oldest_ready else 0.0
+    leased = counts.runs.get(State.LEASED, 0)
+    if counts.oldest_ready and not leased and age > session.settings.workers.lease_s:
+        said = f"a file has waited for {span(age)} and no worker holds any"
+        yield Finding("workers", "warn", said, "wharf serve; or wharf status, if it is a retry that waits")
+    else:
+        yield Finding("workers", "ok", f"{number(leased)} at work, {number(counts.runs.get(State.READY, 0))} in line")
+    if counts.runs.get(State.DEAD, 0):
+        yield Finding("dead letters", "warn", many(counts.runs[State.DEAD], "file"), "wharf files --dead")
+    if counts.unrouted:
+        yield Finding(
+            "unrouted", "warn", f"no pipeline takes {many(counts.unrouted, 'file')}", "wharf files --unrouted"
+        )
+
+
+def _store(session: Session) -> Iterator[Finding]:
+    files, lost = verify_ledger(session.store, session.database.catalog, most=SAMPLE)
+    for each in lost:
+        yield Finding("store", "fail", each.message, "wharf store verify; then restore what is lost from a backup")
+    if not lost:
+        yield Finding("store", "ok", f"the newest {many(files, 'file')} of the ledger are there")
+
+
+def _users(session: Session) -> Iterator[Finding]:
+    users = session.database.accounts.users()
+    strays = [user.name for user in users if user.customer not in session.settings.customers]
+    if strays:
+        said = f"their customers are not in the configuration: {', '.join(strays)}"
+        yield Finding("users", "warn", said, "add the customers, or: wharf users remove NAME")
+        return
+    able = [user for user in users if not user.disabled and (user.keys or user.password_hash)]
+    if able:
+        yield Finding("users", "ok", f"{many(len(able), 'user')} can sign in")
+    else:
+        yield Finding("users", "warn", "nobody can sign in", "wharf users add NAME --key FILE")
+
+
+def _host_keys(session: Session) -> Iterator[Finding]:
+    sftp = session.settings.listeners.sftp
+    for path in sftp.host_keys if sftp else ():
+        mode = path.stat().st_mode
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield Finding("host key", "fail", f"others may read {path}", f"chmod 600 {path}")
+        else:
+            yield Finding("host key", "ok", f"{path}, for its owner alone")
+
+
+def _port(session: Session) -> Iterator[Finding]:
+    sftp = session.settings.listeners.sftp
+    if sftp is None:
+        yield Finding("sftp", "ok", "no listener is wanted")
+    elif sftp.port == 0:
+        yield Finding("sftp", "ok", "a free port is taken at every start")
+    else:
+        yield _listener(sftp)
+
+
+def _listener(sftp: Sftp) -> Finding:
+    where = f"{sftp.host}:{sftp.port}"
+    family = socket.AF_INET6 if ":" in sftp.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((sftp.host, sftp.port))
+        except PermissionError:
+            return Finding("sftp", "fail", f"this user may not listen on {where}", "use a port above 1023")
+        except OSError:
+            return _occupied(sftp, where)
+    return Finding("sftp", "ok", f"{where} is free; nothing listens there now")
+
+
+def _occupied(sftp: Sftp, where: str) -> Finding:
+    said = _greeting(sftp)
+    if "wharf" in said.lower():
+        return Finding("sftp", "ok", f"wharf serves {where}")
+    other = f"another program ({said})" if said else "another program, which does not greet as SSH does,"
+    return Finding("sftp", "fail", f"{other} holds {where}", "stop it, or set another port under `listeners: sftp:`")
+
+
+def _greeting(sftp: Sftp) -> str:
+    """The line by which an SSH server introduces itself (RFC 4253, 4.2)."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(sftp.host, sftp.host)  # noqa: S104
+    try:
+        with socket.create_connection((host, sftp.port), timeout=3) as there:
+            return there.recv(255).partition(b"\r\n")[0].decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def _destinations(session: Session) -> Iterator[Finding]:
+    for name, destination in session.settings.destinations.items():
+        yield _destination(f"destination {name}", destination)
+
+
+def _destination(part: str, destination: Destination) -> Finding:
+    if destination.directory is None:
+        return Finding(part, "ok", f"the bucket {destination.bucket} of the store")
+    if not destination.directory.is_dir():
+        fix = f"mkdir -p {destination.directory}"
+        return Finding(part, "fail", f"the directory {destination.directory} is not there", fix)
+    _try_to_write(destination.directory)
+    return Finding(part, "ok", f"{destination.directory} can be written to")
+
+
+def _clock(session: Session) -> Iterator[Finding]:
+    from wharfinger.ledger import Filter
+
+    newest = session.database.catalog.files(Filter(), limit=1)
+    ahead = newest[0].upload_timestamp - time.time() if newest else 0.0
+    if ahead > 60:
+        said = f"the newest file came {span(ahead)} in the future: the clock went back"
+        yield Finding("clock", "warn", said, "set the clock by NTP: timedatectl set-ntp true")
+    else:
+        yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+
+
+PARTS: Mapping[str, Callable[[Session], Iterator[Finding]]] = {
+    "configuration": _configuration,
+    "data directory": _data,
+    "disk": _disk,
+    "ledger": _ledger,
+    "workers": _work,
+    "store": _store,
+    "users": _users,
+    "host key": _host_keys,
+    "sftp": _port,
+    "destinations": _destinations,
+    "clock": _clock,
+}
+"""Every part by name; what it raises is its finding."""
+
+
+def _try_to_write(directory: Path) -> None:
+    """Raises OSError where a file cannot be made, written and synced there."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(b"wharf")
+        file.flush()
+        os.fsync(file.fileno())

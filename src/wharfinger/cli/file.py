@@ -1,0 +1,93 @@
+"""`wharf file ID`: all that is known of one file: its record, why it waits, where it was delivered, its history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import click
+
+from wharfinger.cli import choose, public
+from wharfinger.cli.frame import Verb
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import Column, document, fields, heading, listing, say
+from wharfinger.cli.timeline import timeline
+from wharfinger.cli.why import Why, why
+from wharfinger.cli.words import clock, number, size, span
+from wharfinger.ledger import chain
+from wharfinger.model import Event, FileRecord
+
+COLUMNS = (
+    Column("at", "When", right=True),
+    Column("took", "", right=True, style=lambda _: "dim"),
+    Column("event", "Event"),
+    Column("text", "", folds=True),
+)
+
+
+@click.command(cls=Verb)
+@click.argument("file_id", metavar="ID")
+@pass_session
+def command(session: Session, file_id: str) -> None:
+    """Show all that is known of one file.
+
+    Its record, why it waits and until when, where it was delivered, and its history with the time each step took. The
+    beginning of an ID will do.
+    """
+    record = choose.file(session, file_id)
+    events = session.database.catalog.events(record.file_id)
+    broken = chain.verify(events)
+    reason = why(record, session.tries, time.time())
+    if session.json:
+        document(
+            {
+                **public.file(record, reason),
+                "deliveries": [public.delivery(delivered) for delivered in record.delivered],
+                "events": [public.event(event) for event in events],
+                "chain": {"verified": not broken, "problems": broken},
+            }
+        )
+        return
+    _print(record, reason, events, broken)
+
+
+def _print(record: FileRecord, reason: Why | None, events: Sequence[Event], broken: Sequence[str]) -> None:
+    now = time.time()
+    fields(_lines(record, reason, now))
+    heading("History" if broken else "History (its chain of hashes is verified)")
+    listing((asdict(line) for line in timeline(events, now)), COLUMNS, json=False)
+    for problem in broken:
+        say(f"the history was changed: {problem}")
+    if reason and reason.next:
+        say(f"\nnext: {reason.next}")
+
+
+def _lines(record: FileRecord, reason: Why | None, now: float) -> Iterator[tuple[str, str]]:
+    yield "file", record.file_id
+    yield "key", record.key
+    yield "status", str(record.status)
+    if record.error_message:
+        yield "error", record.error_message
+    if reason:
+        yield "waits", reason.text
+    if reason and reason.until:
+        yield "until", f"{clock(reason.until, now)}, {_away(reason.until - now)}"
+    yield "customer", record.customer_id
+    who = f", user {record.user}" if record.user else ""
+    yield "uploaded", f"{clock(record.upload_timestamp, now)} by {record.source or 'unknown'}{who}"
+    if record.transfer_timestamp:
+        took = span(record.transfer_timestamp - record.upload_timestamp)
+        yield "transferred", f"{clock(record.transfer_timestamp, now)}, {took} after it was uploaded"
+    yield "size", f"{size(record.size)} ({number(record.size)} bytes), {record.media_type}"
+    yield "sha256", record.sha256
+    yield "in custody", f"{record.source_bucket}/{record.key}#{record.version}"
+    if record.pipeline:
+        yield "pipeline", f"{record.pipeline}, revision {record.revision[:12]}"
+    yield "attempts", str(record.attempts)
+    for delivered in record.delivered:
+        yield "delivered", f"{delivered.destination}: {delivered.bucket}/{delivered.key}, {size(delivered.size)}"
+
+
+def _away(seconds: float) -> str:
+    return f"in {span(seconds)}" if seconds >= 0 else f"{span(-seconds)} ago"

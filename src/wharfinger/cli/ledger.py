@@ -1,0 +1,77 @@
+"""`wharf ledger`: the ledger itself. `rebuild` makes it anew from the store's journal."""
+
+from __future__ import annotations
+
+import click
+
+from wharfinger.cli.ask import go_ahead
+from wharfinger.cli.frame import Verbs
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import document, progress, say
+from wharfinger.cli.words import many, number
+from wharfinger.errors import UsageError
+from wharfinger.ingest.rebuild import Rebuilt
+from wharfinger.ingest.rebuild import rebuild as rebuild_from
+from wharfinger.ledger import User
+
+
+@click.group(cls=Verbs)
+def command() -> None:
+    """The record of all files; it can be made anew from the store."""
+
+
+@command.command()
+@click.option("--force", is_flag=True, help="Move a ledger that has files aside; its users are kept.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def rebuild(session: Session, force: bool, yes: bool) -> None:
+    """
+    Make a lost ledger anew from the store's journal.
+
+    Every file in custody gets its record back under the same id. What was delivered is known as transferred; every other file
+    runs again, and what its destination holds already is not written a second time. Stop `wharf serve` first.
+    """
+    users = _cleared(session, force=force, yes=yes)
+    total = sum(1 for _ in session.store.list(session.settings.bucket))
+    with progress("Rebuilding", total) as advance:
+        ledger, bucket = session.database.ledger, session.settings.bucket
+        found = rebuild_from(session.store, ledger, bucket, seen=lambda some: advance(_objects(some)))
+    session.database.accounts.keep(users)
+    _tell(session, found, users)
+
+
+def _cleared(session: Session, *, force: bool, yes: bool) -> list[User]:
+    """Make way for a new ledger; the answer is the users of the old one."""
+    files = sum(session.database.catalog.counts().files.values())
+    users = session.database.accounts.users()
+    if not files:
+        return users
+    if not force:
+        fix = "add --force to move it aside (it is kept), once wharf serve is stopped"
+        raise UsageError(f"there is a ledger, with {many(files, 'file')}", code="LEDGER_EXISTS", fix=fix)
+    if not go_ahead(f"Move the ledger with {many(files, 'file')} aside and make a new one?", yes=yes):
+        raise click.Abort
+    say(f"the old ledger is kept as {session.move_ledger_aside()}")
+    return users
+
+
+def _objects(found: Rebuilt) -> int:
+    return found.arrivals + found.known + found.others
+
+
+def _tell(session: Session, found: Rebuilt, users: list[User]) -> None:
+    if session.json:
+        document(
+            {
+                "arrivals": found.arrivals,
+                "delivered": found.delivered,
+                "known": found.known,
+                "others": found.others,
+                "users": len(users),
+            }
+        )
+    again = found.arrivals - found.delivered
+    say(f"{many(found.arrivals, 'file')} recorded: {number(found.delivered)} as transferred, {number(again)} run again")
+    if not users:
+        say("users are not in the store; add them again: wharf users add, or wharf users apply FILE")
+    say("next: wharf serve")

@@ -1,0 +1,115 @@
+"""Which files a command means: the same options for looking at them and for replaying them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import wraps
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+import click
+
+from wharfinger.ledger import MANY, Catalog, Filter
+from wharfinger.model import FileRecord, State, Status
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)(?: ago)?")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def moment(text: str) -> float:
+    """
+    Epoch seconds of an instant: how long ago ("30min", "2h", "3d"), or a date and perhaps a time ("2026-03-01T12:00Z"; local
+    unless it has a zone).
+    """
+    ago = _AGO.fullmatch(text.strip())
+    if ago:
+        return time.time() - float(ago[1]) * _SECONDS[ago[2]]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as exc:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
+        raise click.BadParameter(f"{text!r} is no time; write 30min, 2h, 3d, {now[:10]} or {now}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Files by their record, and by what became of their run."""
+
+    filter: Filter
+    dead: bool = False
+    unrouted: bool = False
+    partial: bool = False  # uploads that are not whole yet: no files, they have no record
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing at all narrows it down."""
+        return self == Selection(Filter())
+
+    def files(self, catalog: Catalog, *, limit: int | None = None, after: str = "") -> Iterator[FileRecord]:
+        """The files, newest first."""
+        streams = [_pages(catalog, filter, after, limit) for filter in self._filters()]
+        found = merge(*streams, key=lambda r: (r.upload_timestamp, r.file_id), reverse=True)
+        return islice((record for record in found if self._fits(record)), limit)
+
+    def _filters(self) -> list[Filter]:
+        if self.dead and not self.filter.status:
+            return [replace(self.filter, status=Status.FAILED), replace(self.filter, status=Status.QUARANTINED)]
+        if self.unrouted:
+            return [replace(self.filter, status=Status.UPLOADED)]
+        return [self.filter]
+
+    def _fits(self, record: FileRecord) -> bool:
+        return (not self.dead or record.state is State.DEAD) and (not self.unrouted or record.state is State.WAITING)
+
+
+def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that make a Selection, handed to the command as `selection`."""
+
+    @wraps(command)
+    def chosen(
+        *args: Any,
+        customer: str,
+        status: str | None,
+        pipeline: str,
+        name: str,
+        since: float | None,
+        until: float | None,
+        error: str,
+        dead: bool,
+        unrouted: bool,
+        **rest: Any,
+    ) -> Any:
+        known = Status(status) if status and status != "partial" else None
+        filter = Filter(customer, known, pipeline, name, since, until, error)
+        return command(*args, selection=Selection(filter, dead, unrouted, status == "partial"), **rest)
+
+    for option in reversed(_OPTIONS):
+        chosen = option(chosen)
+    return chosen
+
+
+_OPTIONS = (
+    click.option("--customer", default="", metavar="NAME", help="Only files of this customer."),
+    click.option("--status", type=click.Choice([*map(str, Status), "partial"]), help="Only files of this status."),
+    click.option("--dead", is_flag=True, help="Only dead letters: failed or quarantined."),
+    click.option("--unrouted", is_flag=True, help="Only files that no pipeline took."),
+    click.option("--pipeline", default="", metavar="NAME", help="Only files that this pipeline took."),
+    click.option("--name", default="", metavar="GLOB", help="Only files whose key fits, such as '*/inbound/*.csv'."),
+    click.option("--error", default="", metavar="TEXT", help="Only files with this text in their error."),
+    click.option("--since", type=moment, metavar="TIME", help="Only files uploaded since: 2h, 3d, 2026-03-01."),
+    click.option("--until", type=moment, metavar="TIME", help="Only files uploaded before."),
+)
+
+
+def _pages(catalog: Catalog, filter: Filter, after: str, limit: int | None) -> Iterator[FileRecord]:
+    size = MANY if limit is None else min(max(limit, 1), MANY)
+    while page := catalog.files(filter, limit=size, after=after):
+        yield from page
+        if len(page) < size:
+            return
+        after = page[-1].file_id

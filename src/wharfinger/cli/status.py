@@ -1,0 +1,99 @@
+"""`wharf status`: the whole in figures, what waits longest and why, and what wants a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from wharfinger.cli.files import remark, row
+from wharfinger.cli.frame import Verb
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import document, fields, say
+from wharfinger.cli.space import free_space
+from wharfinger.cli.words import many, number, size, span, stamp
+from wharfinger.ledger import Counts, Filter
+from wharfinger.model import FileRecord, State, Status
+
+WAITING = (Status.UPLOADED, Status.QUEUED, Status.PROCESSING)
+"""What a file may be called while its run is ready."""
+
+
+@click.command(cls=Verb)
+@pass_session
+def command(session: Session) -> None:
+    """Show the whole in figures, and what wants you.
+
+    Files by status, the backlog, what waits longest and why, files that no pipeline takes, dead letters, free disk.
+    """
+    now = time.time()
+    counts = session.database.catalog.counts()
+    found = _document(session, counts, now)
+    if session.json:
+        document(found)
+        return
+    fields(_lines(found, now))
+    for advice in _advice(counts, found):
+        say(advice)
+
+
+def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
+    oldest = _oldest(session, counts)
+    free = free_space(session.settings.data)
+    return {
+        "at": stamp(now),
+        "files": {str(status): counts.files.get(status, 0) for status in Status},
+        "partial": sum(1 for _ in session.database.namespace.partials(before=now)),
+        "bytes": counts.bytes,
+        "backlog": counts.runs.get(State.READY, 0) + counts.runs.get(State.LEASED, 0),
+        "leased": counts.runs.get(State.LEASED, 0),
+        "unrouted": counts.unrouted,
+        "dead": counts.runs.get(State.DEAD, 0),
+        "oldest_waiting_s": None if counts.oldest_ready is None else round(now - counts.oldest_ready, 3),
+        "oldest_waiting": oldest and row(session, oldest),
+        "data": str(session.settings.data),
+        "free_bytes": free,
+        "min_free_bytes": session.settings.min_free,
+        "takes_uploads": free >= session.settings.min_free,
+    }
+
+
+def _oldest(session: Session, counts: Counts) -> FileRecord | None:
+    """The file whose run has been ready for longest; the ledger tells its time, the list finds it."""
+    if counts.oldest_ready is None:
+        return None
+    until = counts.oldest_ready + 0.001
+    pages = [session.database.catalog.files(Filter(status=status, until=until), limit=10) for status in WAITING]
+    ready = [record for page in pages for record in page if record.state is State.READY]
+    return min(ready, key=lambda record: record.upload_timestamp, default=None)
+
+
+def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
+    for status, count in (found["files"] | {"partial": found["partial"]}).items():
+        if count or status == Status.TRANSFERRED:
+            yield status, number(count)
+    yield "in all", f"{number(sum(found['files'].values()))}, {size(found['bytes'])}"
+    yield "backlog", f"{number(found['backlog'])}, of which {number(found['leased'])} are with a worker"
+    if found["oldest_waiting_s"] is not None:
+        oldest = found["oldest_waiting"]
+        why = f": {oldest['key']}: {remark(oldest, now)}" if oldest else ""
+        yield "oldest waiting", span(found["oldest_waiting_s"]) + why
+    yield "unrouted", number(found["unrouted"])
+    yield "dead letters", number(found["dead"])
+    yield (
+        "free disk",
+        f"{size(found['free_bytes'])} at {found['data']}; uploads are refused below {size(found['min_free_bytes'])}",
+    )
+
+
+def _advice(counts: Counts, found: dict[str, Any]) -> Iterator[str]:
+    if not any(counts.files.values()):
+        yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
+    if found["unrouted"]:
+        yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
+    if found["dead"]:
+        yield f"{many(found['dead'], 'dead letter')}: wharf files --dead, then wharf replay --dead"
+    if not found["takes_uploads"]:
+        yield "uploads are refused until there is more room on the disk"

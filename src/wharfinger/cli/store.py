@@ -1,0 +1,115 @@
+"""`wharf store`: what is in custody, as the store itself tells it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import Any
+
+import click
+
+from wharfinger.cli.frame import Verbs
+from wharfinger.cli.problem import Exit
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import Column, complain, document, listing, progress, say
+from wharfinger.cli.verify import Verified, verify
+from wharfinger.cli.words import clock, epoch, many, size, stamp
+from wharfinger.errors import UsageError
+from wharfinger.model import ObjectRef
+from wharfinger.store import Listed
+from wharfinger.store.verify import Problem
+
+PIECE = 1 << 20  # bytes copied at once
+
+
+@click.group(cls=Verbs)
+def command() -> None:
+    """The bytes in custody, as the store's own journal describes them."""
+
+
+@command.command()
+@click.argument("prefix", default="")
+@click.option("--bucket", default="", metavar="NAME", help="Only this bucket.")
+@pass_session
+def ls(session: Session, prefix: str, bucket: str) -> None:
+    """List the objects whose key begins with PREFIX, oldest first."""
+    now = time.time()
+    columns = (
+        Column("at", "Since", lambda row: clock(epoch(row["at"]), now), right=True),
+        Column("size", "Size", lambda row: size(row["size"]), right=True),
+        Column("ref", "Object", folds=True),
+    )
+    rows = (_row(listed) for listed in session.store.list(bucket, prefix))
+    listing(rows, columns, json=session.json, empty="nothing in custody fits")
+
+
+@command.command()
+@click.argument("ref")
+@pass_session
+def cat(session: Session, ref: str) -> None:
+    """
+    Write an object's bytes to stdout.
+
+    REF is BUCKET/KEY#VERSION, as `wharf store ls` shows it, or the id of a file.
+    """
+    with session.store.open(_find(session, ref)) as source:
+        shutil.copyfileobj(source, sys.stdout.buffer, PIECE)
+
+
+@command.command("verify")
+@pass_session
+def verify_(session: Session) -> int:
+    """Compare every object with the journal, and every file of the ledger with its object."""
+    total = sum(listed.ref.size for listed in session.store.list())
+    with progress("Verifying", total, bytes=True) as advance:
+        found = verify(session.store, session.database.catalog, advance)
+    return _tell(session, found)
+
+
+def _row(listed: Listed) -> dict[str, Any]:
+    ref = listed.ref
+    return {
+        "ref": str(ref),
+        "bucket": ref.bucket,
+        "key": ref.key,
+        "version": ref.version,
+        "size": ref.size,
+        "sha256": ref.sha256,
+        "at": stamp(listed.at),
+        "about": dict(listed.about),
+    }
+
+
+def _find(session: Session, text: str) -> ObjectRef:
+    name, _, version = text.rpartition("#")
+    bucket, _, key = name.partition("/")
+    if version and key:
+        return ObjectRef(bucket, key, version, 0, "")
+    record = session.database.catalog.file(text)
+    if record is None:
+        fix = "name it BUCKET/KEY#VERSION, as wharf store ls shows it, or by a file's id"
+        raise UsageError(f"no object {text!r}", code="NOT_FOUND", fix=fix)
+    return ObjectRef(record.source_bucket, record.key, record.version, record.size, record.sha256)
+
+
+def _tell(session: Session, found: Verified) -> int:
+    if session.json:
+        document(
+            {
+                "objects": found.objects,
+                "bytes": found.bytes,
+                "files": found.files,
+                "problems": [_problem(problem) for problem in found.problems],
+            }
+        )
+    for problem in found.problems:
+        complain(problem.message, code=problem.kind.upper(), fix=problem.path and f"look at {problem.path}")
+    whole = f"{many(found.objects, 'object')} ({size(found.bytes)}) and {many(found.files, 'record')} compared"
+    say(f"{whole}: {many(len(found.problems), 'problem') if found.problems else 'all is as it was stored'}")
+    return Exit.FAILED if found.problems else Exit.OK
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    ref = str(problem.ref) if problem.ref else None
+    return {"kind": problem.kind, "ref": ref, "path": problem.path, "message": problem.message}

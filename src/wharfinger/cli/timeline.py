@@ -1,0 +1,68 @@
+"""A file's history in words: what happened, when, how long each step took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wharfinger.cli.words import clock, span
+from wharfinger.model import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the timeline. `at` is empty for what belongs to the event above."""
+
+    at: str
+    event: str
+    took: str
+    text: str
+
+
+def timeline(events: Sequence[Event], now: float) -> Iterator[Line]:
+    """The lines, oldest first."""
+    before: float | None = None
+    for event in events:
+        claimed = event.data.get("claimed")
+        if claimed is not None:
+            yield Line(_instant(claimed, now), "claimed", _since(before, claimed), f"by {event.data.get('owner', '?')}")
+            before = claimed
+        yield from _steps(event.data.get("steps", ()))
+        yield Line(_instant(event.at, now), event.kind, _since(before, event.at), "; ".join(_said(event.data, now)))
+        before = event.at
+
+
+def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    for step in steps:
+        outcome = "" if step["outcome"] == "ok" else f": {step['outcome']}"
+        yield Line("", f"  {step['name']}", span(step["seconds"]), f"{step['uses']}{outcome}")
+
+
+def _said(data: Mapping[str, Any], now: float) -> Iterator[str]:
+    if data.get("source"):
+        yield f"by {data['source']}" + (f", user {data['user']}" if data.get("user") else "")
+    if data.get("pipeline"):
+        yield f"pipeline {data['pipeline']}"
+    error = data.get("error")
+    if error:
+        where = f" in {error['step']}" if error.get("step") else ""
+        yield f"{error['code']}{where}: {error['message']}"
+    for delivered in data.get("delivered") or ():
+        yield f"delivered to {delivered['destination']}: {delivered['key']}"
+    if data.get("due"):
+        yield f"next try at {clock(data['due'], now)}"
+    if data.get("cause"):
+        yield f"taken back: {data['cause']}" + (", though it ran alone" if data.get("alone") else "")
+    if data.get("latest"):
+        yield "a worker that had lost it came too late; nothing was changed"
+    if data.get("rebuilt"):
+        yield "known from the store's journal, after the ledger was lost"
+
+
+def _instant(at: float, now: float) -> str:
+    return f"{clock(at, now)}.{int(at % 1 * 1000):03d}"
+
+
+def _since(before: float | None, at: float) -> str:
+    return "" if before is None else f"+{span(max(at - before, 0.0))}"

@@ -1,0 +1,44 @@
+"""Why a file waits, until when, and what its owner can do. Pure: a record and the time in, words out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wharfinger.model import FileRecord, State
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The reason in words; `until` (epoch s) where a time is known; `next` is a command that helps."""
+
+    text: str
+    until: float | None = None
+    next: str = ""
+
+
+def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
+    """Why this file is not finished; None for one that is. `tries` is how often each pipeline, by name, tries."""
+    match record.state:
+        case State.LEASED:
+            return Why(f"{record.owner or 'a worker'} is at it; should it die, another takes over", record.due)
+        case State.WAITING:
+            return Why("no pipeline takes it", next=f"wharf route explain {record.file_id}")
+        case State.READY:
+            return _ready(record, tries, now)
+        case State.DEAD:
+            return Why("dead letter: nothing more happens until it is replayed", next=f"wharf replay {record.file_id}")
+        case State.CANCELLED:
+            return Why("cancelled: nothing more happens until it is replayed", next=f"wharf replay {record.file_id}")
+        case State.DONE:
+            return None
+
+
+def _ready(record: FileRecord, tries: Mapping[str, int], now: float) -> Why:
+    if record.due is not None and record.due > now:
+        most = tries.get(record.pipeline)
+        of = f" of {most}" if most else ""
+        return Why(f"failed before; try {record.attempts + 1}{of} comes at", record.due)
+    if record.error_message:
+        return Why("failed before; in line for the next try", next="wharf status")
+    return Why("in line for a free worker", next="wharf status")

@@ -1,0 +1,86 @@
+"""A lost ledger, made anew from what the store's journal says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from wharfinger.ledger import MANY, Ledger
+from wharfinger.model import Arrival, Delivered, file_id
+from wharfinger.store import Listed, Store, noted_delivery
+
+Effects = Mapping[str, tuple[Delivered, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild found, in objects."""
+
+    arrivals: int = 0  # recorded anew
+    delivered: int = 0  # of these: known as transferred
+    known: int = 0  # were in the ledger already
+    others: int = 0  # lie in the bucket and are no arrivals
+
+    def __add__(self, more: Rebuilt) -> Rebuilt:
+        return Rebuilt(
+            self.arrivals + more.arrivals,
+            self.delivered + more.delivered,
+            self.known + more.known,
+            self.others + more.others,
+        )
+
+
+def rebuild(store: Store, ledger: Ledger, bucket: str, *, seen: Callable[[Rebuilt], None] = lambda _: None) -> Rebuilt:
+    """
+    Record every arrival of `bucket` that the store's journal tells of, with the ids, hashes and times it had. What a note says
+    was delivered is recorded as transferred; every other arrival runs again, and a destination that holds the same bytes under
+    the same name stays untouched. `seen` hears of each batch.
+
+    Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is.
+    """
+    effects = dict(filter(None, map(noted_delivery, store.notes())))
+    objects = store.list(bucket)
+    total = Rebuilt()
+    while batch := list(islice(objects, MANY)):
+        found = _record(ledger, batch, effects)
+        seen(found)
+        total += found
+    return total
+
+
+def _record(ledger: Ledger, batch: Sequence[Listed], effects: Effects) -> Rebuilt:
+    arrivals = [_arrival(each, effects) for each in batch if _has_landed(each)]
+    new = ledger.arrive(arrivals)
+    return Rebuilt(
+        arrivals=sum(new),
+        delivered=sum(is_new and arrival.delivered is not None for arrival, is_new in zip(arrivals, new)),
+        known=len(new) - sum(new),
+        others=len(batch) - len(arrivals),
+    )
+
+
+def _has_landed(listed: Listed) -> bool:
+    """Whether `land` wrote the line; what a pipeline delivers into the same bucket tells of no customer."""
+    ref = listed.ref
+    return "customer" in listed.about and listed.about.get("file_id") == file_id(ref.bucket, ref.key, ref.version)
+
+
+def _arrival(listed: Listed, effects: Effects) -> Arrival:
+    ref, about = listed.ref, listed.about
+    return Arrival(
+        bucket=ref.bucket,
+        key=ref.key,
+        version=ref.version,
+        size=ref.size,
+        sha256=ref.sha256,
+        customer=about["customer"],
+        at=about["at"],
+        media_type=about["media_type"],
+        source=about["source"],
+        user=about["user"],
+        session=about["session"],
+        cost=about["cost"],
+        mtime=about["mtime"],
+        delivered=effects.get(about["file_id"]),
+    )

@@ -1,0 +1,23 @@
+"""Fixtures of the tests that run the real command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from desk import CONFIG, Desk
+
+
+@pytest.fixture
+def wharf(tmp_path: Path) -> Desk:
+    """The command in a directory that has a configuration and nothing else."""
+    (tmp_path / "wharf.yaml").write_text(CONFIG)
+    (tmp_path / "out").mkdir()
+    return Desk(tmp_path)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Desk:
+    """The command where there is nothing at all."""
+    return Desk(tmp_path)

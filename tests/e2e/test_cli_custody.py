@@ -1,0 +1,112 @@
+"""`store`, `ledger rebuild`, `doctor`, `steps`, `schema`."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from desk import CONFIG, Desk
+
+TABLE = "a,b\n1,2\n"
+
+
+def put(wharf: Desk, *names: str) -> list[str]:
+    for name in names:
+        wharf.write(name, TABLE)
+    return [row["file_id"] for row in wharf("put", *names, "--customer", "acme", "--json").json]
+
+
+def objects(wharf: Desk) -> list[Path]:
+    return [path for path in (wharf.place / "data/store/objects").rglob("*") if path.is_file()]
+
+
+def test_the_store_lists_and_shows_what_it_has(wharf: Desk) -> None:
+    (file_id,) = put(wharf, "a b.csv")
+    (row,) = wharf("store", "ls", "--json").json
+    assert row["about"]["file_id"] == file_id
+    assert wharf("store", "cat", row["ref"]).out == TABLE
+    assert wharf("store", "cat", file_id).out == TABLE
+    assert wharf("store", "ls", "globex", "--json").json == []
+
+
+def test_verify_finds_what_was_changed_and_what_is_missing(wharf: Desk) -> None:
+    put(wharf, "a.csv", "b.csv", "c.csv")
+    assert wharf("store", "verify", "--json").json["problems"] == []
+    changed, missing, _ = objects(wharf)
+    changed.chmod(0o600)
+    changed.write_bytes(b"A,B\n1,2\n")
+    missing.unlink()
+    said = wharf("store", "verify", "--json")
+    assert said.code == 1
+    assert sorted(problem["kind"] for problem in said.json["problems"]) == ["missing", "sha256"]
+
+
+def lose_ledger(wharf: Desk) -> None:
+    for path in (wharf.place / "data").glob("ledger.db*"):
+        path.unlink()
+
+
+def test_a_lost_ledger_is_rebuilt_with_the_same_records(wharf: Desk) -> None:
+    put(wharf, "a.csv", "b.csv")
+    before = wharf("files", "--json").json
+    lose_ledger(wharf)
+    told = wharf("ledger", "rebuild", "--json").json
+    assert (told["arrivals"], told["delivered"]) == (2, 0)
+    assert wharf("files", "--json").json == before
+
+
+def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept(wharf: Desk) -> None:
+    put(wharf, "a.csv")
+    wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
+    assert "--force" in wharf.refused("ledger", "rebuild", code="LEDGER_EXISTS", exit=2)
+    wharf.refused("ledger", "rebuild", "--force", code="USAGE", exit=2)
+    assert wharf("ledger", "rebuild", "--force", "--yes", "--json").json["arrivals"] == 1
+    assert [user["user"] for user in wharf("users", "list", "--json").json] == ["bob"]
+    assert len(list((wharf.place / "data").glob("ledger.db.*"))) >= 1
+
+
+def findings(wharf: Desk) -> dict[str, str]:
+    return {finding["part"]: finding["verdict"] for finding in wharf("doctor", "--json").json["findings"]}
+
+
+def test_doctor_finds_nothing_wrong_with_a_sound_installation(wharf: Desk) -> None:
+    wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
+    said = wharf("doctor")
+    assert said.code == 0, said
+    assert set(findings(wharf).values()) == {"ok"}
+
+
+def test_doctor_names_each_broken_part_with_what_mends_it(wharf: Desk) -> None:
+    put(wharf, "a.csv")
+    objects(wharf)[0].unlink()
+    (wharf.place / "out").rmdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wharf.write("wharf.yaml", CONFIG.replace("port: 0", f"port: {taken.getsockname()[1]}"))
+        said = wharf("doctor", "--json")
+    assert said.code == 1
+    broken = {f["part"]: f["fix"] for f in said.json["findings"] if f["verdict"] == "fail"}
+    assert set(broken) == {"store", "destination out", "sftp"}
+    assert all(broken.values())
+
+
+def test_doctor_of_a_broken_configuration_tells_its_mistakes(wharf: Desk) -> None:
+    wharf.write("wharf.yaml", "data: ./data\ncustomres: {}\n")
+    said = wharf("doctor", "--json")
+    assert said.code == 1
+    (finding,) = said.json["findings"]
+    assert "wharf.yaml:" in finding["text"]
+
+
+def test_doctor_warns_of_users_without_a_customer(wharf: Desk) -> None:
+    wharf("users", "add", "bob", "--customer", "globex", "--password", stdin="correct horse battery\n")
+    wharf.write("wharf.yaml", CONFIG.replace(", globex: {}", "").replace("customer: globex, ", ""))
+    assert findings(wharf)["users"] == "warn"
+
+
+def test_steps_are_listed_and_shown(empty: Desk) -> None:
+    names = [row["step"] for row in empty("steps", "list", "--json").json]
+    assert {"checksum", "compress", "decompress", "deliver", "rename"} <= set(names)
+    for name in names:
+        told = empty("steps", "show", name, "--json").json
+        assert told["help"]
+        assert name in empty("steps", "show", name).out

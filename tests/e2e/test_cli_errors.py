@@ -1,0 +1,118 @@
+"""Bad input gets what, why and the next command. `Desk` fails wherever a traceback shows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from desk import CONFIG, Desk
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (("customers: {acme: {}, globex: {}}", "customres: {acme: {}}"), "customers"),
+        (("port: 0", "port: 99999"), "listeners.sftp.port"),
+        (("port: 0", "port: '2222'"), "listeners.sftp.port"),
+        (("uses: deliver, with: {to: out}", "uses: delivr, with: {to: out}"), "deliver"),
+        (("uses: deliver, with: {to: out}", "uses: deliver, with: {to: owt}"), "out"),
+        (("uses: deliver, with: {to: out}", "uses: deliver, with: {too: out}"), "pipelines.tables.steps"),
+        (("min_free: 1048576", "min_free: 1048576\nmin_free: 2"), "min_free"),
+        (("data: ./data", "data: [unclosed"), "wharf.yaml:"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["check", "status"])
+def test_every_mistake_in_the_configuration_is_told_with_its_place(
+    wharf: Desk, mistake: tuple[str, str], told: str, verb: str
+) -> None:
+    assert mistake[0] in CONFIG
+    wharf.write("wharf.yaml", CONFIG.replace(*mistake, 1))
+    said = wharf.refused(verb, code="CONFIG_INVALID", exit=1)
+    assert re.search(r"wharf\.yaml:\d+:\d+: ", said)
+    assert told in said
+    assert "fix: " in said
+
+
+def test_several_mistakes_are_told_at_once(wharf: Desk) -> None:
+    wharf.write("wharf.yaml", CONFIG.replace("port: 0", "port: -1").replace("to: kept", "to: nowhere"))
+    said = wharf.refused("check", code="CONFIG_INVALID", exit=1)
+    assert "listeners.sftp.port" in said
+    assert "nowhere" in said
+
+
+def test_without_a_configuration_the_next_command_is_init(empty: Desk) -> None:
+    for verb in ("status", "check"):
+        assert "wharf init" in empty.refused(verb, code="CONFIG_INVALID", exit=1)
+
+
+def test_an_unknown_user_is_answered_with_the_nearest(wharf: Desk) -> None:
+    wharf("users", "add", "robert", "--customer", "acme", "--password", stdin="correct horse battery\n")
+    said = wharf.refused("users", "passwd", "robret", code="NOT_FOUND", exit=3, stdin="x\n")
+    assert "did you mean 'robert'?" in said
+    assert "wharf users list" in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "inbound/../../x", "inbound/a\\b", "inbound/\x07bell", "inbound//x", "inbound/" + "x" * 300],
+)
+def test_a_refused_name_says_what_is_wrong_with_it(wharf: Desk, name: str) -> None:
+    wharf.write("a.csv", "a\n")
+    said = wharf.refused("put", "a.csv", "--customer", "acme", "--to", name, code="NAME_UNSAFE", exit=4)
+    assert "\x07" not in said
+    assert wharf("files", "--json").json == []
+
+
+def test_a_full_disk_says_how_much_is_missing_and_leaves_nothing(wharf: Desk) -> None:
+    wharf.write("wharf.yaml", CONFIG.replace("min_free: 1048576", f"min_free: {1 << 60}"))
+    wharf.write("a.csv", "a\n")
+    said = wharf.refused("put", "a.csv", "--customer", "acme", code="NO_SPACE", exit=1)
+    assert "free" in said
+    assert wharf("files", "--json").json == []
+    assert "broken" in wharf("doctor").err
+
+
+def test_a_data_directory_that_is_a_file_is_told(wharf: Desk) -> None:
+    wharf.write("data", "oops")
+    said = wharf("status")
+    assert said.code != 0
+    assert re.search(r"^error: [A-Z_]+: .*data", said.err)
+    assert "fix: " in said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("file", "01KJMQ6Z6R0123456789ABCDEF"),
+        ("replay", "01KJMQ6Z6R0123456789ABCDEF"),
+        ("users", "keys", "nobody"),
+        ("users", "remove", "nobody", "--yes"),
+        ("users", "add", "bob", "--customer", "nobody", "--password"),
+        ("steps", "show", "teleport"),
+        ("store", "cat", "inbox/acme/x#1"),
+        ("store", "cat", "nothing"),
+        ("put", "nothing.csv", "--customer", "acme"),
+        ("put", "wharf.yaml", "--customer", "nobody"),
+        ("route", "explain", "nothing", "--customer", "acme"),
+        ("files", "--after", "01KJMQ6Z6R0123456789ABCDEF"),
+    ],
+)
+def test_what_is_not_there_ends_with_3(wharf: Desk, words: tuple[str, ...]) -> None:
+    wharf.refused(*words, code="NOT_FOUND", exit=3, stdin="correct horse battery\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (("replay",), "--dead"),
+        (("replay", "--status", "partial"), "sender"),
+        (("replay", "01KJMQ6Z6R0123456789ABCDEF", "--dead"), "wharf replay --help"),
+        (("put", "wharf.yaml"), "--customer"),
+        (("put", "wharf.yaml", "wharf.yaml", "--customer", "acme", "--to", "x"), "--to x/"),
+        (("files", "--since", "yesterday-ish"), "wharf files --help"),
+        (("users", "add", "bob", "--customer", "acme"), "--key"),
+    ],
+)
+def test_what_cannot_be_asked_ends_with_2(wharf: Desk, words: tuple[str, ...], fix: str) -> None:
+    assert fix in wharf.refused(*words, code="USAGE", exit=2)

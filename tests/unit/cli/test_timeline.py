@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import Any
+
+from cli_files import NOW
+from wharfinger.cli.timeline import timeline
+from wharfinger.model import Event
+
+
+def event(n: int, at: float, kind: str, **data: Any) -> Event:
+    return Event("01KJMQ6Z6R0123456789ABCDEF", n, at, kind, data, "")
+
+
+def test_a_history_tells_each_step_with_its_time_between_claim_and_end() -> None:
+    told = list(
+        timeline(
+            [
+                event(1, NOW, "arrived", source="sftp", user="bob"),
+                event(
+                    2,
+                    NOW + 0.5,
+                    "transferred",
+                    claimed=NOW + 0.25,
+                    owner="worker-1",
+                    pipeline="claims",
+                    steps=[{"name": "unzip", "uses": "decompress@1", "seconds": 0.2, "outcome": "ok"}],
+                    delivered=[{"destination": "out", "key": "a.csv"}],
+                ),
+            ],
+            NOW,
+        )
+    )
+    assert [line.event.strip() for line in told] == ["arrived", "claimed", "unzip", "transferred"]
+    assert [line.took for line in told] == ["", "+250 ms", "200 ms", "+250 ms"]
+    assert told[0].text == "by sftp, user bob"
+    assert told[1].text == "by worker-1"
+    assert told[3].text == "pipeline claims; delivered to out: a.csv"
+
+
+def test_a_failure_tells_its_code_its_step_and_the_next_try() -> None:
+    error = {"code": "TRANSIENT", "message": "host is down", "step": "deliver"}
+    (line,) = timeline([event(1, NOW, "retry", error=error, due=NOW + 5)], NOW)
+    assert line.text.startswith("TRANSIENT in deliver: host is down; next try at ")
+
+
+def test_an_event_of_an_unknown_kind_is_shown_by_its_name() -> None:
+    (line,) = timeline([event(1, NOW, "teleported", strange={"deep": 1})], NOW)
+    assert (line.event, line.text) == ("teleported", "")

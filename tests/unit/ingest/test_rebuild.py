@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wharfinger.ingest import Upload, land
+from wharfinger.ingest.rebuild import Rebuilt, rebuild
+from wharfinger.ledger import Database, Filter
+from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.model import Arrival, Delivered, ObjectRef, Outcome, State, Status
+from wharfinger.store import Copy, Store, delivery_note
+from wharfinger.store.local import LocalStore
+from wharfinger.store.versions import Versions
+
+fresh = Versions()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = LocalStore(tmp_path / "store")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = SqliteDatabase(tmp_path / "ledger.db", tree="inbox")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Database]:
+    """The ledger after the loss."""
+    database = SqliteDatabase(tmp_path / "new.db", tree="inbox")
+    yield database
+    database.close()
+
+
+def upload(store: Store, name: str, content: bytes = b"a,b\n1,2\n") -> Upload:
+    path = store.scratch() / "staged"
+    path.write_bytes(content)
+    return Upload(
+        path=path,
+        key=f"acme/inbound/{name}",
+        version=fresh(),
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        customer="acme",
+        head=content[:8192],
+        source="sftp",
+        user="bob",
+        session="s1",
+        mtime=1_700_000_000.5,
+    )
+
+
+def taken(store: Store, database: Database, *names: str) -> list[Arrival]:
+    landed = land(store, database.ledger, "inbox", [upload(store, name) for name in names])
+    return [arrival for arrival in landed if isinstance(arrival, Arrival)]
+
+
+def deliver(store: Store, database: Database) -> Delivered:
+    """Settle one file as the engine does: the effect, the note, the fact."""
+    (run,) = database.ledger.claim("worker", 1, 30.0)
+    a = run.arrival
+    effect = Delivered("out", "out", a.key, a.version, a.size, a.sha256, a.at + 1)
+    store.note([delivery_note(a.file_id, [effect])])
+    outcome = Outcome(
+        run.id, run.token, State.DONE, Status.TRANSFERRED, pipeline="all", revision="r1", delivered=(effect,)
+    )
+    assert database.ledger.settle([outcome]) == [True]
+    return effect
+
+
+def test_every_arrival_comes_back_with_its_id_hash_time_and_names(
+    store: Store, database: Database, empty: Database
+) -> None:
+    taken(store, database, "a.csv", "b b.csv", "ü#.csv")
+    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=3)
+    before = {r.file_id: r for r in database.catalog.files(Filter())}
+    after = {r.file_id: r for r in empty.catalog.files(Filter())}
+    assert after == before
+    assert [empty.catalog.events(i)[0].data for i in after] == [database.catalog.events(i)[0].data for i in before]
+
+
+def test_what_was_delivered_is_transferred_and_is_not_run_again(
+    store: Store, database: Database, empty: Database
+) -> None:
+    taken(store, database, "done.csv", "open.csv")
+    effect = deliver(store, database)
+    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=2, delivered=1)
+    (done,) = empty.catalog.files(Filter(status=Status.TRANSFERRED))
+    assert done.delivered == (effect,)
+    assert [run.arrival.key for run in empty.ledger.claim("worker", 100, 30.0)] == ["acme/inbound/open.csv"]
+
+
+def test_a_file_appears_in_its_customers_tree_again(store: Store, database: Database, empty: Database) -> None:
+    taken(store, database, "a.csv")
+    rebuild(store, empty.ledger, "inbox")
+    assert [entry.path for entry in empty.namespace.children("acme/inbound")] == ["acme/inbound/a.csv"]
+
+
+def test_what_a_pipeline_made_is_no_arrival(store: Store, database: Database, empty: Database) -> None:
+    (arrival,) = taken(store, database, "a.csv")
+    made = ObjectRef("inbox", "acme/outbound/a.csv", fresh(), arrival.size, arrival.sha256)
+    assert store.copy([Copy(arrival.ref, made, {"run": arrival.file_id, "step": "deliver"})]) == [None]
+    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=1, others=1)
+
+
+def test_a_repeat_changes_nothing(store: Store, database: Database, empty: Database) -> None:
+    taken(store, database, "a.csv", "b.csv")
+    deliver(store, database)
+    rebuild(store, empty.ledger, "inbox")
+    (run,) = empty.ledger.claim("worker", 100, 30.0)
+    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(known=2)
+    assert empty.ledger.settle([Outcome(run.id, run.token, State.DONE, Status.TRANSFERRED)]) == [True]
+
+
+def test_a_rebuild_cut_off_halfway_is_completed_by_the_next(store: Store, database: Database, empty: Database) -> None:
+    taken(store, database, *(f"{n}.csv" for n in range(100)))
+    taken(store, database, *(f"{n}.csv" for n in range(50)))
+
+    def cut(_: Rebuilt) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(store, empty.ledger, "inbox", seen=cut)
+    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=50, known=100)
+
+
+def test_an_object_that_is_gone_is_passed_over(store: Store, database: Database, empty: Database) -> None:
+    arrivals = taken(store, database, "a.csv", "b.csv")
+    store.delete([arrivals[0].ref])
+    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=1)
