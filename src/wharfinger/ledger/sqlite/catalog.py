@@ -88,25 +88,29 @@ class SqliteCatalog:
 
 def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
     """The statement for a page of files: led by the index on status where few have that status, else by time."""
-    conditions = [*_conditions(filter)]
-    by_status = filter.status not in (None, Status.TRANSFERRED)
-    lead, time = (_BY_STATUS, "r.at, r.id") if by_status else (f"{_BY_TIME} WHERE true", "f.at, f.file_id")
+    if filter.status in (None, Status.TRANSFERRED):
+        lead, at, id = f"{_BY_TIME} WHERE true", "f.at", "f.file_id"
+    else:
+        lead, at, id = _BY_STATUS, "r.at", "r.id"
+    conditions = [*_conditions(filter, at)]
     if after:
-        conditions.append((f"({time}) < (SELECT at, file_id FROM file WHERE file_id = ?)", after))
+        conditions.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", after))
     where = "".join(f" AND {condition}" for condition, _ in conditions)
-    order = " DESC, ".join(time.split(", ")) + " DESC"
-    return f"{_COLUMNS} {lead}{where} ORDER BY {order} LIMIT ?", [*(value for _, value in conditions), limit]
+    return f"{_COLUMNS} {lead}{where} ORDER BY {at} DESC, {id} DESC LIMIT ?", [
+        *(value for _, value in conditions),
+        limit,
+    ]
 
 
-def _conditions(filter: Filter) -> Iterator[tuple[str, Any]]:
+def _conditions(filter: Filter, at: str) -> Iterator[tuple[str, Any]]:
     if filter.status:
         yield "r.status = ?", filter.status
     if filter.customer:
         yield "f.customer = ?", filter.customer
     if filter.since is not None:
-        yield "f.at >= ?", row.micros(filter.since)
+        yield f"{at} >= ?", row.micros(filter.since)
     if filter.until is not None:
-        yield "f.at < ?", row.micros(filter.until)
+        yield f"{at} < ?", row.micros(filter.until)
     if filter.pipeline:
         yield "v.pipeline = ?", filter.pipeline
     if filter.name:

@@ -10,7 +10,7 @@ from wharfinger.ledger import MANY, POISON_CRASHES
 from wharfinger.ledger.sqlite import history, rank
 from wharfinger.ledger.sqlite.figure import Place, Tally
 from wharfinger.ledger.sqlite.history import Told
-from wharfinger.ledger.sqlite.run import ALONE, QUEUED, UNCLAIMED, Found, find, lane, named
+from wharfinger.ledger.sqlite.run import ALONE, QUEUED, UNCLAIMED, UPLOADED, Found, find, lane, named
 from wharfinger.model import State, Status
 
 POISONED: Place = (State.DEAD, Status.QUARANTINED)
@@ -65,5 +65,5 @@ def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]
 
 
 def _is_fresh(found: Found) -> bool:
-    spent = found.due or found.tries or found.crashes or found.solo or found.has_checkpoint
-    return found.state == State.READY and not spent
+    spent = found.tries or found.crashes or found.solo or found.has_checkpoint
+    return found.place in (UPLOADED, QUEUED) and not spent

@@ -17,7 +17,7 @@ from wharfinger.model import Outcome, State, Status
 LEGAL: Mapping[State, frozenset[Status]] = {
     State.DONE: frozenset({Status.TRANSFERRED}),
     State.DEAD: frozenset({Status.FAILED, Status.QUARANTINED}),
-    State.READY: frozenset({Status.PROCESSING, Status.QUEUED}),
+    State.READY: frozenset({Status.PROCESSING}),
     State.WAITING: frozenset({Status.UPLOADED}),
 }
 """What an outcome may say of the file, by the state it gives the run."""

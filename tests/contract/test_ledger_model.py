@@ -1,0 +1,222 @@
+"""A Ledger in lockstep with a small model of it, over random histories. The model shares no code with any ledger."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from databases import DATABASES, START, Clock, an_arrival, failed, lease, quarantined, retried, transferred, unrouted
+from wharfinger.ledger import Database, Filter, chain
+from wharfinger.model import Arrival, Run, ulid
+
+LEASE_S = 30
+SIZES = (0, 1000, 8 << 20, (8 << 20) + 1)
+SETTLES = {"transferred": transferred, "failed": failed, "quarantined": quarantined, "unrouted": unrouted}
+ENDS = {
+    "transferred": ("transferred", "done"),
+    "failed": ("failed", "dead"),
+    "quarantined": ("quarantined", "dead"),
+    "unrouted": ("uploaded", "waiting"),
+}
+
+
+@dataclass
+class Modelled:
+    """One file as it should be."""
+
+    size: int
+    status: str = "uploaded"
+    state: str = "ready"
+    token: int = 0
+    tries: int = 0
+    crashes: int = 0
+    solo: bool = False
+    until: float = 0  # due, or the end of the lease
+    owner: str = ""
+    events: int = 1
+
+    @property
+    def is_alone(self) -> bool:
+        return self.solo or self.size > 8 << 20
+
+    def is_claimable(self, now: float) -> bool:
+        return self.state == "ready" and self.until <= now
+
+    def become(self, status: str, state: str) -> None:
+        self.status, self.state, self.until, self.owner = status, state, 0, ""
+        self.events += 1
+
+    def lose_lease(self) -> None:
+        self.crashes += self.solo
+        self.solo = True
+        self.become("queued", "ready")
+        if self.crashes == 2:
+            self.become("quarantined", "dead")
+
+    def restart(self) -> None:
+        begun = self.state != "ready" or self.until or self.tries or self.crashes or self.solo
+        if begun:
+            self.tries, self.crashes, self.solo = 0, 0, False
+            self.become("queued", "ready")
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    backend = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.directory = tempfile.TemporaryDirectory()
+        self.database: Database = DATABASES[self.backend](Path(self.directory.name), clock=self.clock)
+        self.ledger = self.database.ledger
+        self.model: dict[str, Modelled] = {}
+        self.arrivals: list[Arrival] = []
+        self.runs: list[Run] = []  # every claim there ever was, stale ones too
+
+    def teardown(self) -> None:
+        self.database.close()
+        self.directory.cleanup()
+
+    @rule(size=st.sampled_from(SIZES), customer=st.sampled_from(["acme", "globex"]), n=st.integers(1, 4))
+    def arrive(self, size: int, customer: str, n: int) -> None:
+        versions = [ulid(START, len(self.arrivals) + i) for i in range(n)]
+        arrivals = [an_arrival("acme/inbound/a.csv", version=v, customer=customer, size=size) for v in versions]
+        assert self.ledger.arrive(arrivals) == [True] * n
+        self.arrivals += arrivals
+        self.model.update({a.file_id: Modelled(size) for a in arrivals})
+
+    @precondition(lambda self: self.arrivals)
+    @rule(data=st.data())
+    def arrive_again(self, data: st.DataObject) -> None:
+        assert self.ledger.arrive([data.draw(st.sampled_from(self.arrivals))]) == [False]
+
+    @rule(owner=st.sampled_from(["ann", "bob"]), limit=st.integers(1, 4), small=st.booleans())
+    def claim(self, owner: str, limit: int, small: bool) -> None:
+        claimable = {id for id, m in self.model.items() if m.is_claimable(self.clock.now)}
+        claimable = {id for id in claimable if not small or self.model[id].size <= 8 << 20}
+        runs = self.ledger.claim(owner, limit, LEASE_S, max_size=8 << 20 if small else None)
+        assert {run.id for run in runs} <= claimable
+        assert bool(runs) == bool(claimable)
+        together = [id for id in claimable if not self.model[id].is_alone]
+        alone = len(runs) == 1 and self.model[runs[0].id].is_alone
+        assert alone or len(runs) == min(limit, len(together))
+        for run in runs:
+            m = self.model[run.id]
+            m.token += 1
+            assert (run.token, run.tries, run.crashes, run.solo) == (m.token, m.tries, m.crashes, m.solo)
+            m.status, m.state, m.owner, m.until = "processing", "leased", owner, self.clock.now + LEASE_S
+        self.runs += runs
+
+    def is_held(self, run: Run) -> bool:
+        return self.model[run.id].state == "leased" and self.model[run.id].token == run.token
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def extend(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        assert self.ledger.extend([lease(run)], LEASE_S) == [self.is_held(run)]
+        if self.is_held(run):
+            self.model[run.id].until = self.clock.now + LEASE_S
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        assert self.ledger.release([lease(run)]) == [self.is_held(run)]
+        if self.is_held(run):
+            self.model[run.id].become("queued", "ready")
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), how=st.sampled_from([*SETTLES]))
+    def settle(self, data: st.DataObject, how: str) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        assert self.ledger.settle([SETTLES[how](run)]) == [self.is_held(run)]
+        m = self.model[run.id]
+        if self.is_held(run):
+            m.tries += how != "unrouted"
+            m.become(*ENDS[how])
+        else:
+            m.events += 1
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), wait=st.sampled_from([0, 10, 100]), counts=st.booleans())
+    def retry(self, data: st.DataObject, wait: float, counts: bool) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        due = self.clock.now + wait
+        assert self.ledger.settle([retried(run, due, counts=counts)]) == [self.is_held(run)]
+        m = self.model[run.id]
+        if self.is_held(run):
+            m.tries += counts
+            m.become("processing", "ready")
+            m.until = due
+        else:
+            m.events += 1
+
+    @rule(owner=st.sampled_from(["ann", "bob", None]))
+    def sweep(self, owner: str | None) -> None:
+        leased = {id: m for id, m in self.model.items() if m.state == "leased"}
+        lost = {id for id, m in leased.items() if (m.owner == owner if owner else m.until < self.clock.now)}
+        assert set(self.ledger.sweep(owner=owner)) == lost
+        for id in lost:
+            self.model[id].lose_lease()
+
+    @precondition(lambda self: self.arrivals)
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(self.arrivals)).file_id
+        m = self.model[id]
+        assert self.ledger.replay([id]) == [m.state != "leased"]
+        if m.state != "leased":
+            m.restart()
+
+    @rule(seconds=st.sampled_from([1, 5, 29, 31, 200]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.forward(seconds)
+
+    @invariant()
+    def records_agree(self) -> None:
+        found = {f.file_id: f for f in self.database.catalog.files(Filter(), limit=10_000)}
+        assert {id: (f.status, f.state, f.owner, f.attempts) for id, f in found.items()} == {
+            id: (m.status, m.state, m.owner, m.tries + m.crashes) for id, m in self.model.items()
+        }
+        assert {id: f.due for id, f in found.items() if f.due and f.due > self.clock.now} == {
+            id: m.until for id, m in self.model.items() if m.until > self.clock.now
+        }
+
+    @invariant()
+    def counts_agree(self) -> None:
+        counts = self.database.catalog.counts()
+        for status, n in counts.files.items():
+            assert n == sum(m.status == status for m in self.model.values())
+        for state, n in counts.runs.items():
+            assert n == sum(m.state == state for m in self.model.values())
+        assert counts.bytes == sum(m.size for m in self.model.values())
+
+    @invariant()
+    def histories_agree(self) -> None:
+        for id, m in self.model.items():
+            events = self.database.catalog.events(id)
+            assert len(events) == m.events
+            assert chain.verify(events) == []
+
+
+@pytest.mark.parametrize("examples", [15, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_ledger_does_what_its_model_does(backend: str, examples: int) -> None:
+    machine = type("Machine", (LedgerMachine,), {"backend": backend})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=examples < 100,
+            database=None,
+            suppress_health_check=[*HealthCheck],
+        ),
+    )

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wharfinger.ledger import Filter
+from wharfinger.ledger.sqlite import SqliteDatabase, catalog
+from wharfinger.ledger.sqlite.connection import Connections, rows
+from wharfinger.model import Status
+
+
+@pytest.fixture
+def connections(tmp_path: Path) -> Connections:
+    SqliteDatabase(tmp_path / "ledger.db").close()
+    return Connections(str(tmp_path / "ledger.db"), 5)
+
+
+def plan(connections: Connections, sql: str, *values: object) -> list[str]:
+    with connections.reading() as db:
+        return [line for *_, line in rows(db, f"EXPLAIN QUERY PLAN {sql}", *values)]
+
+
+@pytest.mark.parametrize("after", ["", "01JXT21Q00DF7R2M55TRJ6Y734"])
+@pytest.mark.parametrize(
+    ("filter", "index"),
+    [
+        (Filter(), "file_at"),
+        (Filter(since=1.0, until=2.0), "file_at"),
+        (Filter(name="*.csv"), "file_at"),
+        (Filter(customer="acme"), "file_customer"),
+        (Filter(customer="acme", since=1.0, until=2.0), "file_customer"),
+        (Filter(customer="acme", status=Status.TRANSFERRED), "file_customer"),
+        (Filter(status=Status.FAILED), "run_status"),
+        (Filter(status=Status.QUEUED, customer="acme"), "run_status"),
+        (Filter(status=Status.PROCESSING, since=1.0, until=2.0), "run_status"),
+    ],
+)
+def test_a_page_is_led_by_an_index_and_never_sorted(
+    connections: Connections, filter: Filter, index: str, after: str
+) -> None:
+    sql, values = catalog.query(filter, 100, after)
+    steps = plan(connections, sql, *values)
+    assert f"USING INDEX {index}" in steps[0]
+    assert not any("TEMP B-TREE" in step for step in steps)
+    if filter.since:
+        assert "at>" in steps[0]
+        assert "at<" in steps[0]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from wharfinger.ledger import hint
+from wharfinger.ledger.hint import Hint
+
+Make = Callable[..., Hint]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Hint] = []
+
+    def one(directory: Path | None = None) -> Hint:
+        made.append(Hint(directory or tmp_path / "run"))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+def listening(make: Make, directory: Path | None = None) -> Hint:
+    receiver = make(directory)
+    assert receiver.receive(0) is False
+    return receiver
+
+
+def test_a_hint_wakes_everyone(make: Make) -> None:
+    receivers = [listening(make) for _ in range(3)]
+    make().send(["R"])
+    assert [receiver.receive(5) for receiver in receivers] == [True] * 3
+
+
+def test_a_hint_wakes_one_that_waits_already(make: Make) -> None:
+    receiver = listening(make)
+    heard: list[bool] = []
+    waiting = threading.Thread(target=lambda: heard.append(receiver.receive(30)))
+    waiting.start()
+    make().send(["R"])
+    waiting.join(5)
+    assert heard == [True]
+
+
+def test_hints_that_came_count_as_one(make: Make) -> None:
+    receiver, sender = listening(make), make()
+    for _ in range(5):
+        sender.send(["R", "S"])
+    assert (receiver.receive(5), receiver.receive(0.001)) == (True, False)
+
+
+def test_without_a_hint_the_time_passes(make: Make) -> None:
+    receiver = listening(make)
+    began = time.monotonic()
+    assert receiver.receive(0.05) is False
+    assert time.monotonic() - began >= 0.045
+
+
+def test_nothing_to_say_wakes_nobody(make: Make) -> None:
+    receiver = listening(make)
+    make().send([])
+    assert receiver.receive(0) is False
+
+
+def test_nobody_to_hear_is_no_error(make: Make, tmp_path: Path) -> None:
+    make(tmp_path / "missing").send(["R"])
+    make().send(["R"])
+
+
+def test_the_socket_of_a_dead_process_is_removed(make: Make, tmp_path: Path) -> None:
+    listening(make)
+    dead = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    dead.bind(str(tmp_path / "run" / "dead.hint"))
+    dead.close()
+    make().send(["R"])
+    assert not (tmp_path / "run" / "dead.hint").exists()
+    assert len([*(tmp_path / "run").iterdir()]) == 1
+
+
+def test_a_foreign_file_is_left_alone(make: Make, tmp_path: Path) -> None:
+    listening(make)
+    (tmp_path / "run" / "README").write_text("mine")
+    make().send(["R"])
+    assert (tmp_path / "run" / "README").read_text() == "mine"
+
+
+def test_a_sender_never_waits_for_a_full_receiver(make: Make) -> None:
+    receiver, sender = listening(make), make()
+    began = time.monotonic()
+    for _ in range(5000):
+        sender.send(["R"])
+    assert time.monotonic() - began < 5
+    assert receiver.receive(0.1) is True
+
+
+def test_a_closed_receiver_leaves_no_socket(make: Make, tmp_path: Path) -> None:
+    listening(make).close()
+    assert [*(tmp_path / "run").iterdir()] == []
+
+
+def test_a_path_too_long_for_a_socket_is_no_obstacle(make: Make, tmp_path: Path) -> None:
+    long = tmp_path / ("d" * 120) / "run"
+    receiver = listening(make, long)
+    make(long).send(["R"])
+    assert receiver.receive(5) is True
+
+
+def test_the_longest_path_that_fits_is_used(make: Make, tmp_path: Path) -> None:
+    room = hint.LONGEST_PATH - len(os.fsencode(tmp_path)) - len("/") - len("/0123456789a.hint")
+    directory = tmp_path / ("d" * room)
+    listening(make, directory)
+    [bound] = directory.iterdir()
+    assert len(os.fsencode(bound)) == hint.LONGEST_PATH
+
+
+def test_only_the_owner_may_knock(make: Make, tmp_path: Path) -> None:
+    listening(make)
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+
+
+def test_without_a_directory_a_receiver_only_waits(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert make(tmp_path / "file" / "run").receive(0.001) is False
