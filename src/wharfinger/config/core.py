@@ -33,30 +33,22 @@ def resolve(written: str) -> Scalar:
     for _, pattern, value in _RULES:
         if pattern.fullmatch(written):
             return value(_bounded(written))
-    return text(written)
+    return written
 
 
 def convert(kind: str, written: str) -> Scalar:
     """What a scalar means under one of KINDS. Raises ValueError where it is nothing of the kind."""
     if kind == "str":
-        return text(written)
+        return written
     for name, pattern, value in _RULES:
         if name == kind and pattern.fullmatch(written):
             return value(_bounded(written))
     raise ValueError(f"{shown(written)} is no {kind}")
 
 
-def text(written: str) -> str:
-    """The text itself. Raises ValueError for half a surrogate pair, which no file can hold."""
-    if surrogate(written) is not None:
-        raise ValueError("this text has half a surrogate pair in it")
-    return written
-
-
-def surrogate(written: str) -> int | None:
-    """Where the first half of a surrogate pair is, if there is any."""
-    half = None if written.isascii() else _SURROGATE.search(written)
-    return half and half.start()
+def is_whole(written: str) -> bool:
+    """Whether no surrogate stands in the text, which no file could hold."""
+    return written.isascii() or not _SURROGATE.search(written)
 
 
 def _bounded(number: str) -> str:

@@ -15,8 +15,8 @@ def parse(text: str, source: str, mistakes: Mistakes) -> Node:
     text = text.removeprefix("\ufeff")
     if len(text) > LARGEST:
         mistakes.stop(Mark(source), f"a configuration has at most {LARGEST:,} characters, and this one {len(text):,}")
-    half = core.surrogate(text)
-    if half is not None:
-        mistakes.stop(Mark.of(source, text, half), "half a surrogate pair stands here")
+    if not core.is_whole(text):
+        at = next(n for n, character in enumerate(text) if not core.is_whole(character))
+        mistakes.stop(Mark.of(source, text, at), "half a surrogate pair stands here")
     parse = rfc8259.parse if text.lstrip(" \t\r\n").startswith("{") else yaml12.parse
     return parse(text, source, mistakes)

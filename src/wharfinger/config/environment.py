@@ -26,10 +26,19 @@ def overlay(root: Node, environ: Mapping[str, str], settings: Collection[str], m
         if not name.startswith(PREFIX) or not environ[name]:
             continue
         if path[0] in settings or len(path) > 1:
-            root = _with(root, path, Node(_value(environ[name], name, mistakes), Mark(name), Mark(name)), mistakes)
+            root = _set(root, path, name, environ[name], mistakes)
         elif near := get_close_matches(path[0], settings, n=1, cutoff=0.8):
             mistakes.add(Mark(name), f"no setting has this name; did you mean '{PREFIX}{near[0].upper()}'?")
     return root
+
+
+def _set(root: Node, path: list[str], name: str, text: str, mistakes: Mistakes) -> Node:
+    try:
+        value = _value(text)
+    except ValueError as exc:
+        mistakes.add(Mark(name), str(exc))
+        return root
+    return _with(root, path, Node(value, Mark(name), Mark(name)), mistakes)
 
 
 def _with(node: Node, path: list[str], value: Node, mistakes: Mistakes) -> Node:
@@ -51,11 +60,9 @@ def _folded(key: str) -> str:
     return re.sub(r"[^a-z0-9]", "_", key.lower())
 
 
-def _value(text: str, name: str, mistakes: Mistakes) -> Scalar:
-    try:
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-            return core.text(text[1:-1])
-        return core.resolve(text)
-    except ValueError as exc:
-        mistakes.add(Mark(name), str(exc))
-        return text
+def _value(text: str) -> Scalar:
+    if not core.is_whole(text):
+        raise ValueError("this is no UTF-8")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    return core.resolve(text)

@@ -12,8 +12,8 @@ from wharfinger.config.settings import NAMES, STEPS
 Schema = Mapping[str, Any]
 
 _PATTERNS = {
-    NAMES: "a name of letters, digits, '.', '_' and '-', at most 64, the first a letter or digit",
-    STEPS: "a name of letters, digits, '_' and '-', at most 64, the first a letter or digit",
+    NAMES: "a name of at most 64 letters, digits, '.', '_' and '-'",
+    STEPS: "a name of at most 64 letters, digits, '_' and '-'",
 }
 _KINDS = {"boolean": "true or false", "object": "a mapping", "null": "null"}
 
@@ -22,18 +22,18 @@ def within(schema: Schema, path: Trail) -> Schema:
     """The part of a schema that speaks of the value at `path`; {} where none does."""
     found = schema
     for part in path:
-        found = next((below for one in _alternatives(found, schema) for below in _below(one, part)), {})
+        found = next((below for one in alternatives(found, schema) for below in _below(one, part)), {})
     return found
 
 
 def keys(schema: Schema, root: Schema) -> list[str]:
     """The keys that a mapping may have."""
-    return [key for one in _alternatives(schema, root) for key in one.get("properties", ())]
+    return [key for one in alternatives(schema, root) for key in one.get("properties", ())]
 
 
 def name(schema: Schema, path: Trail) -> str:
     """What the keys of the mapping that holds `path` have to be."""
-    for one in _alternatives(within(schema, (0, *path[:-1])), schema):
+    for one in alternatives(within(schema, (0, *path[:-1])), schema):
         for pattern in one.get("patternProperties", ()):
             return kind({"type": "string", "pattern": pattern})
     return "another"
@@ -41,7 +41,7 @@ def name(schema: Schema, path: Trail) -> str:
 
 def phrase(schema: Schema, root: Schema) -> str:
     """What is expected, with its unit and an example."""
-    words = _join([word for one in _alternatives(schema, root) if (word := kind(one))])
+    words = _join([word for one in alternatives(schema, root) if (word := kind(one))])
     unit = f", in {schema['unit']}" if "unit" in schema else ""
     example = f", such as {_plain(schema['examples'][0])}" if schema.get("examples") else ""
     return f"{words}{unit}{example}" if words else ""
@@ -76,16 +76,17 @@ def _bounds(schema: Schema) -> str:
     if least is not None and most is not None:
         return f" from {least} to {most}"
     words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    said = [f"{word} {schema[bound]:g}" for bound, word in words.items() if bound in schema]
-    return " " + " and ".join(said) if said else ""
+    said = " and ".join(f"{word} {schema[bound]:g}" for bound, word in words.items() if bound in schema)
+    return f" of {said}" if said.startswith("at ") else f" {said}" if said else ""
 
 
-def _alternatives(schema: Schema, root: Schema) -> Iterator[Schema]:
+def alternatives(schema: Schema, root: Schema) -> Iterator[Schema]:
+    """The schemas without references or alternatives that this one stands for."""
     if "$ref" in schema:
-        yield from _alternatives(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+        yield from alternatives(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     elif "anyOf" in schema or "oneOf" in schema:
         for one in schema.get("anyOf", schema.get("oneOf", ())):
-            yield from _alternatives(one, root)
+            yield from alternatives(one, root)
     else:
         yield schema
 

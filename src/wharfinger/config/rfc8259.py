@@ -72,7 +72,7 @@ class _Reader:
             at = self._at
             if self._kind != "string":
                 self._stop('expected a key in "quotes", since a document that begins with { is JSON')
-            key = str(self._scalar())
+            key = self._string()
             if key in found:
                 self._mistakes.add(at, f"{shown(key)} stands here for the second time")
             self._next()
@@ -97,9 +97,15 @@ class _Reader:
                 self._stop(f"expected ',' or '{closing}'")
         self._next()
 
+    def _string(self) -> str:
+        text: str = json.loads(self._lexeme)
+        if not core.is_whole(text):
+            self._mistakes.stop(self._at, "half a surrogate pair stands here")
+        return text
+
     def _scalar(self) -> Scalar:
         try:
-            return core.text(json.loads(self._lexeme)) if self._kind == "string" else core.resolve(self._lexeme)
+            return self._string() if self._kind == "string" else core.resolve(self._lexeme)
         except ValueError as exc:
             self._mistakes.add(self._at, str(exc))
             return self._lexeme

@@ -10,13 +10,16 @@ from typing import Any
 MOST = 8
 """A longer list of valid words is cut."""
 
+COMPARED = 1000
+"""Of more valid words than this the nearest is not sought: a comparison takes 20 µs, and there may be 50 mistakes."""
+
 _BARE = re.compile(r"[\w-]+")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What to say after "no such word": the nearest valid one, else all of them; begins with a semicolon."""
     words = list(known)
-    near = get_close_matches(word[:64].lower(), [each for each in words if len(each) <= 64], n=1)
+    near = get_close_matches(word[:64].lower(), [each for each in words[:COMPARED] if len(each) <= 64], n=1)
     if near:
         return f"; did you mean '{near[0]}'?"
     if not words:

@@ -71,6 +71,8 @@ class _Composer:
     def take(self, event: Any) -> None:
         """The next event."""
         at = _mark(event.start_mark, self._source)
+        if isinstance(event, yaml.ScalarEvent) and not core.is_whole(event.value):
+            self._mistakes.stop(at, "half a surrogate pair stands here")
         match event:
             case yaml.DocumentStartEvent():
                 self._documents += 1
@@ -163,7 +165,7 @@ def _meaning(event: Any) -> Scalar:
     if event.tag is None and event.implicit[0]:
         return core.resolve(text)
     if event.tag in (None, "!"):
-        return core.text(text)
+        return text
     kind = event.tag.removeprefix(_TAG)
     if event.tag == kind or kind not in core.KINDS:
         raise ValueError(f"unknown tag {shown(event.tag)}; leave it out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from wharfinger.config import condition
 from wharfinger.config.expression import And, Compare, Exists, Expr, Glob, In, Literal, Name, Not, Or, names
+from wharfinger.config.grammar import CUSTOMER, FILE
 
 CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("conditions.json").read_text(encoding="utf-8"))
 
@@ -209,3 +211,21 @@ def test_any_text_is_a_condition_or_refused(text: str) -> None:
     except ValueError:
         return
     assert made({}) in (True, False)
+
+
+PAGE = (Path(__file__).parents[3] / "docs/reference/conditions.md").read_text(encoding="utf-8")
+
+
+def test_examples_of_the_page_are_conditions() -> None:
+    [examples] = re.findall(r"^```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert len([condition.compile(line) for line in examples.splitlines()]) == 5
+
+
+def test_every_name_is_in_the_page() -> None:
+    names = [f"file.{name}" for name in FILE] + [f"customer.{name}" for name in CUSTOMER]
+    assert [name for name in names if f"| `{name}` | {_meaning(name)} |" not in PAGE] == []
+
+
+def _meaning(name: str) -> str:
+    root, field = name.split(".")
+    return {"file": FILE, "customer": CUSTOMER}[root][field]
