@@ -2,46 +2,187 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from wharfinger.config.settings import Settings
-from wharfinger.errors import ConfigError
+from wharfinger.config.settings import Settings, Sftp
+from wharfinger.engine.lifeline import Lifeline
+from wharfinger.engine.supervise import Child, Notice, Supervisor
+from wharfinger.errors import ConfigError, UsageError
 from wharfinger.ledger import Database
+from wharfinger.ledger.hint import Hint
+from wharfinger.steps.registry import Registry
 from wharfinger.store import Store, Target
 
 LEDGERS = {"sqlite": "wharfinger.ledger.sqlite:SqliteDatabase"}
 ASIDE = {"sqlite": "wharfinger.ledger.sqlite.aside:move_aside"}
 STORES = {"file": "wharfinger.store.local:LocalStore"}
 
+REBIND_S = 5.0
+"""How long a port may still be held by the children of a supervisor that was killed a moment ago."""
+
+
+def registry() -> Registry:
+    """Every step that a pipeline may use, by name."""
+    return Registry()
+
 
 def open_database(settings: Settings) -> Database:
     """The ledger's database: `sqlite` is `<data>/ledger.db`, `sqlite:///path` another file."""
-    url = f"sqlite://{settings.data.resolve() / 'ledger.db'}" if settings.ledger == "sqlite" else settings.ledger
-    scheme, path = _split(url, "ledger", LEDGERS)
+    scheme, path = _ledger(settings)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     return cast(Database, _load(LEDGERS[scheme])(path, tree=settings.bucket))
+
+
+def move_ledger_aside(settings: Settings) -> Path:
+    """Give the ledger's file another name beside it: the next `open_database` makes a new one. Raises Busy while it is in use."""
+    scheme, path = _ledger(settings)
+    return cast(Path, _load(ASIDE[scheme])(path))
 
 
 def open_store(settings: Settings) -> Store:
     """The store of objects: `local` is `<data>/store`, `file:///path` another directory."""
-    url = f"file://{settings.data.resolve() / 'store'}" if settings.store == "local" else settings.store
+    url = f"file://{settings.data / 'store'}" if settings.store == "local" else settings.store
     scheme, path = _split(url, "store", STORES)
     return cast(Store, _load(STORES[scheme])(path))
 
 
 def open_targets(settings: Settings, store: Store) -> Mapping[str, Target]:
     """Every destination of the configuration, by name."""
-    return {}
+    from wharfinger.store.bucket import BucketTarget
+    from wharfinger.store.directory import DirectoryTarget
+
+    targets: dict[str, Target] = {}
+    for name, place in settings.destinations.items():
+        if place.directory is not None:
+            targets[name] = DirectoryTarget(store, name, place.directory, place.prefix)
+        else:
+            targets[name] = BucketTarget(store, name, place.bucket, place.prefix)
+    return targets
 
 
-def move_ledger_aside(settings: Settings) -> Path:
-    """Give the ledger's file another name beside it: the next `open_database` makes a new one. Raises Busy while it is in use."""
+def work(settings: Settings, *, express: bool = False) -> None:
+    """Be a worker until SIGTERM, or until the supervisor is gone: then finish what has begun, give back the rest, and return."""
+    from wharfinger.engine.worker import Worker
+
+    lifeline = _lifeline()
+    database, store, hint = open_database(settings), open_store(settings), Hint(settings.data / "run")
+    worker = Worker(
+        database.ledger,
+        store,
+        open_targets(settings, store),
+        settings.pipelines,
+        registry(),
+        hint,
+        owner=lifeline.owner,
+        batch=settings.workers.batch,
+        lease_s=settings.workers.lease_s,
+        express=express,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    lifeline.watch(worker.stop)
+    lifeline.ready("worker")
+    worker.work()
+    hint.close()
+    database.close()
+
+
+def listen(settings: Settings, bound: socket.socket) -> None:
+    """Be the SFTP server on `bound` until SIGTERM, or until the supervisor is gone."""
+    import uvloop
+
+    uvloop.run(_listen(settings, bound))
+
+
+async def _listen(settings: Settings, bound: socket.socket) -> None:
+    from wharfinger.ingest.sftp import server
+    from wharfinger.store.staging import Staging
+
+    assert settings.listeners.sftp
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    lifeline = _lifeline()
+    lifeline.watch(partial(loop.call_soon_threadsafe, stopped.set))
+    database, store, hint = open_database(settings), open_store(settings), Hint(settings.data / "run")
+    listener = await server.serve(
+        settings.listeners.sftp,
+        bound,
+        store=store,
+        staging=Staging(store.staging),
+        database=database,
+        bucket=settings.bucket,
+        customers=settings.customers,
+        min_free=settings.min_free,
+        data=settings.data,
+        hint=hint.send,
+    )
+    host, port = bound.getsockname()[:2]
+    lifeline.ready(f"sftp {host}:{port} {listener.fingerprint}")
+    await stopped.wait()
+    await listener.close()
+    hint.close()
+    database.close()
+
+
+def _lifeline() -> Lifeline:
+    return Lifeline.inherited(os.environ, owner=f"{socket.gethostname()}-{os.getpid()}")
+
+
+def serve(settings: Settings, notice: Callable[[Notice], None]) -> None:
+    """Keep a listener and the workers alive until SIGTERM or SIGINT. `notice` hears of every start and death."""
+    database = open_database(settings)
+    wharf = (sys.executable, "-m", "wharfinger", "--config", str(settings.path))
+    children = [
+        Child(f"worker-{n}", (*wharf, "worker", *(("--express",) if n == 1 and settings.workers.count > 1 else ())))
+        for n in range(1, settings.workers.count + 1)
+    ]
+    if settings.listeners.sftp:
+        bound = bind(settings.listeners.sftp)
+        children.append(Child("sftp", (*wharf, "listen", "--fd", str(bound.fileno())), (bound.fileno(),)))
+    Supervisor(children, notice=notice, bereaved=lambda owner: _take_back(database, owner)).run()
+    database.close()
+
+
+def bind(place: Sftp) -> socket.socket:
+    """A listening socket, to be handed to the listener: connections wait in it while a listener that died is replaced."""
+    deadline = time.monotonic() + REBIND_S
+    while True:
+        try:
+            bound = socket.create_server((place.host, place.port), backlog=1024)
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            raise UsageError(
+                f"cannot listen on {place.host}:{place.port}: {os.strerror(exc.errno or 0)}",
+                code="PORT_BUSY" if exc.errno == errno.EADDRINUSE else "CANNOT_LISTEN",
+                fix="stop what listens there, or set listeners.sftp.port (0 takes a free one)",
+            ) from exc
+        bound.set_inheritable(True)
+        return bound
+
+
+def _take_back(database: Database, owner: str) -> None:
+    while database.ledger.sweep(owner=owner):
+        pass
+
+
+def _ledger(settings: Settings) -> tuple[str, str]:
     url = f"sqlite://{settings.data / 'ledger.db'}" if settings.ledger == "sqlite" else settings.ledger
-    scheme, path = _split(url, "ledger", LEDGERS)
-    return cast(Path, _load(ASIDE[scheme])(path))
+    return _split(url, "ledger", LEDGERS)
 
 
 def _split(url: str, key: str, known: Mapping[str, str]) -> tuple[str, str]:

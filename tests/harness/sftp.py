@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,8 +41,10 @@ async def _serve(data: Path) -> None:
     options = json.loads((data / "options.json").read_text())
     min_free = options.pop("min_free", 0)
     store, database = LocalStore(data / "store"), open_database(data)
+    bound = socket.create_server(("127.0.0.1", options.pop("port", 0)))
     listener = await serve(
-        Sftp(port=options.pop("port", 0), **options),
+        Sftp(**options),
+        bound,
         store=store,
         staging=Staging(data / "store" / "staging"),
         database=database,
@@ -53,7 +56,7 @@ async def _serve(data: Path) -> None:
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    print(listener.port, flush=True)
+    print(bound.getsockname()[1], flush=True)
     await stop.wait()
     await listener.close()
     store.close()

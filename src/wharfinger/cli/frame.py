@@ -18,7 +18,7 @@ from wharfinger.cli.session import Session
 from wharfinger.cli.show import complain, silence
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Start": ("init", "check", "doctor"),
+    "Start": ("demo", "init", "check", "doctor"),
     "Files": ("put", "status", "files", "file", "replay", "route"),
     "Set up": ("users", "steps"),
     "Custody": ("store", "ledger"),

@@ -31,7 +31,7 @@ class Lifeline:
         if self._ready is not None:
             os.write(self._ready, text.replace("\n", " ").encode() + b"\n")
 
-    def watch(self, gone: Callable[[], None], *, grace_s: float = 10.0) -> None:
+    def watch(self, gone: Callable[[], object], *, grace_s: float = 10.0) -> None:
         """When the supervisor is gone, call `gone` to stop gracefully; `grace_s` later the process ends in any case."""
         if self._lifeline is not None:
             args = (self._lifeline, gone, grace_s)
@@ -46,7 +46,7 @@ def _inherited(environ: Mapping[str, str], name: str) -> int | None:
     return descriptor
 
 
-def _wait(lifeline: int, gone: Callable[[], None], grace_s: float) -> None:
+def _wait(lifeline: int, gone: Callable[[], object], grace_s: float) -> None:
     while os.read(lifeline, 64):
         pass
     gone()

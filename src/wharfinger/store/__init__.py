@@ -23,9 +23,7 @@ class Put:
 
     ref: ObjectRef
     path: Path  # on the store's own filesystem (see Staging and Store.scratch)
-    about: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # JSON kept in the object's journal line: customer, user, ...
+    about: Mapping[str, Any] = field(default_factory=dict)  # JSON for the object's journal line: customer, user, ...
     fd: int | None = None  # an open descriptor of `path`, if the caller has one; stays the caller's to close
 
 
@@ -83,6 +81,11 @@ class Store(Protocol):
 
     def notes(self) -> Iterator[Mapping[str, Any]]:
         """All that `note` was given, oldest first."""
+        ...
+
+    @property
+    def staging(self) -> Path:
+        """Where files are staged that are to be put (see Staging); on the store's filesystem."""
         ...
 
     def scratch(self) -> Path:

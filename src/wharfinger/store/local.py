@@ -62,6 +62,7 @@ class LocalStore:
 
     def __init__(self, root: Path | str, *, clock: Callable[[], float] = time.time) -> None:
         self.root = root = Path(root).absolute()
+        self.staging = root / "staging"
         self._clock = clock
         self._fresh_name = Versions(clock)
         self._synced: set[str] = set()  # directories whose own names are durable, as far as this process knows
@@ -219,7 +220,7 @@ class LocalStore:
     def _link(self, element: _Element) -> None:
         """A second name for an object's file; a copy of its bytes where the filesystem refuses that."""
         if not disk.link(element.source, element.place):
-            staged = str(self.root / "staging" / self._fresh_name())
+            staged = str(self.staging / self._fresh_name())
             disk.copy(element.source, staged)
             disk.move(staged, element.place)
 

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import secrets
+import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +16,6 @@ from typing import Any
 import asyncssh
 
 from wharfinger.config.settings import Customer, Sftp
-from wharfinger.errors import UsageError
 from wharfinger.ingest import land
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
@@ -51,6 +50,7 @@ _KEEPALIVE = 30  # s between questions whether a silent client is still there; a
 
 async def serve(
     settings: Sftp,
+    bound: socket.socket,
     *,
     store: Store,
     staging: Staging,
@@ -62,9 +62,8 @@ async def serve(
     hint: Callable[[Sequence[str]], None],
 ) -> Listener:
     """
-    Listen for SFTP clients until `Listener.close`. `bucket` is where arrivals land, `min_free` the bytes that must stay free on
-    the disk under `data`, `hint` is told the ids of what landed. Raises ConfigError for unusable host keys, UsageError where
-    the address cannot be listened on.
+    Serve SFTP clients that connect to `bound` until `Listener.close`. `bucket` is where arrivals land, `min_free` the bytes that
+    must stay free on the disk under `data`, `hint` is told the ids of what landed. Raises ConfigError for unusable host keys.
     """
     keys = host_keys(settings.host_keys, data)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sftp")
@@ -81,23 +80,15 @@ async def serve(
         version=Versions(),
     )
     listener = Listener(settings, intake, Gate(database.accounts))
-    try:
-        await listener.open(keys)
-    except OSError as exc:
-        await listener.close()
-        raise UsageError(
-            f"listeners.sftp: {settings.host}:{settings.port} cannot be listened on: {exc.strerror or exc}",
-            code="PORT_BUSY" if exc.errno == errno.EADDRINUSE else "",
-            fix="stop what uses it (`ss -ltnp` shows it), or choose another port; 0 takes a free one",
-        ) from exc
+    await listener.open(keys, bound)
     listener.watch(Housekeeping(intake, staging, partial_s=settings.partial_days * 86400))
     return listener
 
 
 class Listener:
-    """Who is connected. `port` is the one that is listened on."""
+    """Who is connected. `fingerprint` is the host key's, as clients show it."""
 
-    port = 0
+    fingerprint = ""
 
     def __init__(self, settings: Sftp, intake: Intake, gate: Gate) -> None:
         self.gate, self.intake, self.passwords = gate, intake, settings.passwords
@@ -107,8 +98,8 @@ class Listener:
         self._watches: list[asyncio.Task[None]] = []
         self._acceptor: asyncssh.SSHAcceptor | None = None
 
-    async def open(self, keys: Sequence[asyncssh.SSHKey]) -> None:
-        """Begin to listen. Raises OSError."""
+    async def open(self, keys: Sequence[asyncssh.SSHKey], bound: socket.socket) -> None:
+        """Begin to accept."""
         self._acceptor = await asyncssh.listen(
             self._settings.host,
             self._settings.port,
@@ -125,7 +116,7 @@ class Listener:
             x11_forwarding=False,
             **ALGORITHMS,
         )
-        self.port = self._acceptor.get_port()
+        self.fingerprint = keys[0].get_fingerprint()
 
     def watch(self, housekeeping: Housekeeping) -> None:
         """Look after partials and idle connections from now on."""
