@@ -6,6 +6,7 @@ Run as a program (`yard.py ROOT PIPELINE [option=value...]`) it is one worker pr
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -30,6 +31,7 @@ from wharfinger.steps import Output, Reader, Resources, Result, Scratch, Step
 from wharfinger.store.bucket import BucketTarget
 from wharfinger.store.directory import DirectoryTarget
 from wharfinger.store.local import LocalStore
+from wharfinger.store.names import OURS
 from wharfinger.store.versions import Versions
 
 EVERY = Route()
@@ -77,6 +79,12 @@ def _obey(inputs: Sequence[Reader], told: Told, scratch: Scratch) -> Result:
     return Result([Output.unchanged(source)])
 
 
+def _hang(inputs: Sequence[Reader], told: Told, scratch: Scratch) -> Result:
+    """Hold the interpreter, so that no other thread runs."""
+    ctypes.PyDLL(None).sleep(60)
+    return Result([])
+
+
 def a_step(name: str, run: Callable[[Sequence[Reader], Any, Scratch], Result], **more: Any) -> Step:
     return Step(name=name, version="1", help=f"{name}.", options=Told, run=run, **more)
 
@@ -85,6 +93,7 @@ STEPS: Mapping[str, Step] = {
     "send": a_step("send", _send, destinations=lambda told: (told.word,)),
     "upper": a_step("upper", _upper),
     "obey": a_step("obey", _obey),
+    "hang": a_step("hang", _hang),
     "hurry": a_step("hurry", _obey, resources=Resources(seconds=0.2)),
 }
 
@@ -103,6 +112,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     "plain": a_pipeline(bound("send", "out")),
     "obey": a_pipeline(bound("obey"), bound("send", "out")),
     "hurry": a_pipeline(bound("hurry"), bound("send", "out")),
+    "hang": a_pipeline(bound("hang")),
     "full": a_pipeline(
         bound("upper", checkpoint=True), bound("send", "lake", name="keep"), bound("obey"), bound("send", "out")
     ),
@@ -164,8 +174,8 @@ class Yard:
         return {name: record.status.value for name, record in self.records().items()}
 
     def visible(self) -> dict[str, bytes]:
-        """Everything in the directory of deliveries."""
-        files = (path for path in self.out.rglob("*") if path.is_file())
+        """Everything in the directory of deliveries under a name that a partner would see."""
+        files = (path for path in self.out.rglob("*") if path.is_file() and not path.name.startswith(OURS))
         return {str(path.relative_to(self.out)): path.read_bytes() for path in files}
 
     def lake(self) -> dict[str, list[bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ PATIENCE_S = 0.25
 """A claimed run that has not begun by then goes back, so that it is nobody's hostage."""
 
 SWEEP_S = 1.0
+
+STILL_S = 120.0
+"""A heart that has been still for so long means a step that holds the interpreter: the kernel then ends the process."""
 
 
 class Watch:
@@ -62,6 +66,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
 
     def __enter__(self) -> None:
+        _survive()
         self._thread.start()
 
     def __exit__(
@@ -69,9 +74,11 @@ class Heartbeat:
     ) -> None:
         self._stopped.set()
         self._thread.join()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _live(self) -> None:
         while not self._stopped.wait(TICK_S):
+            _survive()
             self.beat()
 
     def beat(self) -> None:
@@ -90,3 +97,8 @@ class Heartbeat:
         if self._clock() >= self._sweep_at:
             self._sweep_at = self._clock() + SWEEP_S
             self._sweep()
+
+
+def _survive() -> None:
+    """Put off the end: SIGALRM is deadly by default."""
+    signal.setitimer(signal.ITIMER_REAL, STILL_S)

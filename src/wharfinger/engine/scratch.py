@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -34,22 +35,31 @@ class Workroom:
         os.close(self._owner)
 
 
-def clean(folder: Path | str) -> int:
-    """Remove the directories of dead workers in `folder`; how many there were. Others than workers' are left alone."""
-    return sum(_clean(path) for path in Path(folder).iterdir())
+FORGOTTEN_S = 86_400.0
+"""A directory without an owner, and without a change for so long, was left by something that crashed."""
 
 
-def _clean(path: Path) -> bool:
+def clean(folder: Path | str, *, now: float) -> int:
+    """Remove what the dead have left in `folder`; how many directories that was. `now` is epoch s."""
+    removed = 0
+    for path in Path(folder).iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another worker was faster
+            if path.is_dir() and _is_left(path, now):
+                shutil.rmtree(path, ignore_errors=True)
+                removed += 1
+    return removed
+
+
+def _is_left(path: Path, now: float) -> bool:
+    """Whether its owner is dead, or it has none and nothing has changed in it for long."""
     try:
         owner = os.open(path / OWNER, os.O_WRONLY)
-    except OSError:
-        return False
+    except FileNotFoundError:
+        return os.lstat(path).st_mtime < now - FORGOTTEN_S
     try:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False  # its process lives
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-        return True
     finally:
         os.close(owner)
+    return True

@@ -55,7 +55,7 @@ class Supervisor:
         children: Sequence[Child],
         *,
         notice: Callable[[Notice], None],
-        bereaved: Callable[[str], None],
+        bereaved: Callable[[str], object],
         grace_s: float = 30.0,
         rand: Callable[[], float] = random.random,
     ) -> None:

@@ -68,7 +68,7 @@ class Worker:
         self._leases = Leases(ledger, lease_s)
         self._watch = Watch(self._overrun)
         self._workroom = Workroom(store.scratch())
-        clean(Path(self._workroom.path).parent)
+        clean(Path(self._workroom.path).parent, now=clock())
 
     def work(self) -> None:
         """Work until `stop`: what has begun is finished and settled, the rest is given back."""

@@ -246,3 +246,10 @@ def remove(paths: Iterable[str]) -> None:
     for path in paths:
         with suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def discard(paths: Iterable[str]) -> None:
+    """Unlink files that do no harm where they are: what the disk refuses stays."""
+    for path in paths:
+        with suppress(OSError):
+            os.unlink(path)

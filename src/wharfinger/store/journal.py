@@ -199,27 +199,32 @@ def _page(path: str) -> Iterator[tuple[float, Entry | None]]:
     waiting: dict[int, Listed] = {}
     damaged: list[int] = []
     at = 0.0
-    with open(path, "rb") as lines:
-        for n, line in enumerate(lines, 1):
-            try:
-                said = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                damaged.append(
-                    n
-                )  # harmless in the last line: it was torn by a crash, and nobody was told that it counts
-                continue
+    for n, line in _lines(path):
+        try:
+            said = orjson.loads(line)
             at = said.get("at", at)
-            yield from ((at, Damaged(path, bad)) for bad in damaged)
-            damaged.clear()
             if "bucket" in said:
                 waiting[n] = _listed(said)
-            elif "kept" in said:
-                yield from ((each.at, Kept(each, sure=True)) for each in _confirmed(said, waiting))
-            elif "deleted" in said:
-                yield at, Deleted(ObjectRef(**said["deleted"], size=0, sha256=""))
-            elif "note" in said:
-                yield at, Noted(said["note"])
+        except (orjson.JSONDecodeError, AttributeError, KeyError):
+            damaged.append(n)  # harmless in the last line: it was torn by a crash, and nobody was told that it counts
+            continue
+        yield from ((at, Damaged(path, bad)) for bad in damaged)
+        damaged.clear()
+        if "kept" in said:
+            yield from ((each.at, Kept(each, sure=True)) for each in _confirmed(said, waiting))
+        elif "deleted" in said:
+            yield at, Deleted(ObjectRef(**said["deleted"], size=0, sha256=""))
+        elif "note" in said:
+            yield at, Noted(said["note"])
     yield from ((each.at, Kept(each, sure=False)) for each in waiting.values())
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+    try:
+        with open(path, "rb") as lines:
+            yield from enumerate(lines, 1)
+    except OSError as exc:
+        raise refusal(exc, f"the journal {path} could not be read") from exc
 
 
 def _confirmed(said: Mapping[str, Any], waiting: dict[int, Listed]) -> list[Listed]:

@@ -79,7 +79,7 @@ class LocalStore:
         """
         group = [_Element(put.ref, put.about, str(put.path), self._place(put.ref), put.fd) for put in puts]
         self._keep(group, ready=self._sync_staged, name=_move)
-        disk.remove(element.source for element in group if element.error is None and not element.placed)
+        disk.discard(element.source for element in group if element.error is None and not element.placed)
         return [element.error for element in group]
 
     def copy(self, copies: Sequence[Copy]) -> list[WharfingerError | None]:
@@ -214,7 +214,7 @@ class LocalStore:
         folders = _folders(e.place for e in group if e.error is None)
         for folder, error in zip(folders, self._crew.each(_sync_folder, folders)):
             if error is not None:
-                disk.remove(e.place for e in group if e.placed and os.path.dirname(e.place) == folder)
+                disk.discard(e.place for e in group if e.placed and os.path.dirname(e.place) == folder)
                 _fail(group, folder, error)
 
     def _link(self, element: _Element) -> None:
@@ -257,7 +257,7 @@ def _sync_one(element: _Element) -> None:
         else:
             disk.sync(fd)
     except OSError as exc:
-        disk.remove([element.source])
+        disk.discard([element.source])
         element.error = disk.refusal(exc, f"{element.ref} could not be written to disk")
     finally:
         if element.fd is None:

@@ -122,7 +122,7 @@ class Staged:
             self._hash, self._hashed = hashlib.sha256(), 0
         self._hash_on(self.size)
         if self._sure is not None:
-            disk.remove([_sure_path(self.path)])
+            disk.discard([_sure_path(self.path)])
             self._sure = None
         return self.size, self._hash.hexdigest()
 
@@ -262,11 +262,17 @@ class Staging:
     def discard(self, id: str) -> None:
         """Remove a staged file; one that is not there is no error."""
         path = self._path(id)
-        disk.remove([path, _sure_path(path)])
+        try:
+            disk.remove([path, _sure_path(path)])
+        except OSError as exc:
+            raise disk.refusal(exc, f"staged file {id} could not be removed") from exc
 
     def ids(self) -> list[str]:
         """The ids of all staged files, oldest first: in the making, set aside, or left by a crash."""
-        return sorted(name for name in os.listdir(self._root) if "." not in name)
+        try:
+            return sorted(name for name in os.listdir(self._root) if "." not in name)
+        except OSError as exc:
+            raise disk.refusal(exc, f"{self._root} could not be listed") from exc
 
     def _path(self, id: str) -> str:
         if "/" in id or "." in id or not id:

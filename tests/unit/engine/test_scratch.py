@@ -3,9 +3,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from wharfinger.engine.scratch import Workroom, clean
+from wharfinger.engine.scratch import FORGOTTEN_S, Workroom, clean
 
 DIE = """
 import os, sys
@@ -30,7 +31,7 @@ def test_the_rooms_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path
     (tmp_path / "another's").mkdir()
     (tmp_path / "file").touch()
     room = Workroom(tmp_path / "living")
-    assert clean(tmp_path) == 1
+    assert clean(tmp_path, now=time.time()) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"living", "another's", "file"}
     room.close()
     assert {path.name for path in tmp_path.iterdir()} == {"another's", "file"}
@@ -43,8 +44,18 @@ def test_a_room_is_cleared_between_claims_and_stays_locked(tmp_path: Path) -> No
     (tmp_path / "mine" / "0" / "1" / "out").write_text("x")
     room.clear()
     assert os.listdir(room.path) == ["owner"]
-    assert clean(tmp_path) == 0
+    assert clean(tmp_path, now=time.time()) == 0
     room.close()
+
+
+def test_what_nobody_owns_goes_after_a_day(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("old", "file"):
+        os.utime(tmp_path / name, (0, time.time() - 2 * FORGOTTEN_S))
+    assert clean(tmp_path, now=time.time()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "file"}
 
 
 def test_a_room_is_known_by_its_real_path(tmp_path: Path) -> None:

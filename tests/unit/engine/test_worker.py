@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
+from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound, wait_until
 from wharfinger.config.settings import Retry, Route
 from wharfinger.engine.failure import RESPITE_S
 from wharfinger.engine.worker import Worker
@@ -505,3 +506,52 @@ def test_scratch_is_empty_between_turns(yard: Yard) -> None:
     (room,) = (yard.root / "store" / "scratch").iterdir()
     assert os.listdir(room) == ["owner"]
     assert yard.visible() == {"acme/a": b"BYTES"}
+
+
+def test_one_customers_flood_does_not_delay_anothers_single_file(yard: Yard) -> None:
+    yard.land({str(n): b"bytes" for n in range(300)}, customer="flood")
+    worker = yard.worker(PIPELINES["plain"])
+    worker.turn()
+    yard.land({"single": b"bytes"}, customer="acme")
+    worker.turn()
+    assert yard.statuses()["single"] == "transferred"
+    assert list(yard.statuses().values()).count("transferred") == 128
+
+
+def test_work_registers_its_pipelines_and_ends_when_it_is_told_to(yard: Yard) -> None:
+    yard.land({str(n): b"bytes" for n in range(10)})
+    worker = yard.worker(PIPELINES["plain"])
+
+    def stop_when_done() -> None:
+        wait_until("all are delivered", lambda: set(yard.statuses().values()) == {"transferred"})
+        worker.stop()
+
+    thread = threading.Thread(target=stop_when_done)
+    thread.start()
+    worker.work()
+    thread.join()
+    assert yard.catalog.revision(PIPELINES["plain"].revision) == PIPELINES["plain"].document
+    assert [*(yard.root / "store" / "scratch").iterdir()] == []
+
+
+def test_a_stopped_worker_finishes_what_has_begun_and_gives_the_rest_back(yard: Yard) -> None:
+    def last_words(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+        worker.stop()
+        return Result([Output.unchanged(inputs[0])])
+
+    yard.land({"a": b"bytes", "b": b"bytes"})
+    steps = {**STEPS, "last": a_step("last", last_words)}
+    worker = yard.worker(a_pipeline(bound("last"), bound("send", "out")), steps=steps)
+    assert worker.turn() == 2
+    assert sorted(yard.statuses().values()) == ["queued", "transferred"]
+    assert yard.catalog.counts().runs[State.READY] == 1
+    assert len(yard.visible()) == 1
+
+
+def test_a_worker_stopped_before_it_began_gives_everything_back(yard: Yard) -> None:
+    yard.land({"a.csv": b"bytes", "b.pdf": b"bytes"})
+    worker = yard.worker(replace(PIPELINES["plain"], route=Route(key=("*.csv",))))
+    worker.stop()
+    assert worker.turn() == 2
+    assert set(yard.statuses().values()) == {"queued"}
+    assert yard.visible() == {}

@@ -10,8 +10,9 @@ from wharfinger.errors import StoreError
 from wharfinger.store import extents
 from wharfinger.store.extents import Extents
 
-positions = st.integers(0, 60)
-changes = st.lists(st.one_of(st.tuples(positions, positions), positions), max_size=30)
+positions = st.integers(0, 20)
+spans = st.tuples(positions, st.integers(0, 3)).map(lambda drawn: (drawn[0], drawn[0] + drawn[1]))
+changes = st.lists(st.one_of(spans, spans, spans, spans, positions), min_size=5, max_size=20)
 
 
 def filled(spans: list[tuple[int, int]]) -> Extents:

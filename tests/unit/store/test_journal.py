@@ -99,6 +99,11 @@ def test_a_damaged_line_is_told_and_hides_no_other(journal: Journal, clock: Cloc
     assert sorted(told(journal.read())) == ["a?", "c?", "damaged 2"]
 
 
+def test_a_line_of_another_kind_is_damaged_or_ignored(journal: Journal, clock: Clock, tmp_path: Path) -> None:
+    journal.append([b"5", b'{"bucket":"in"}', b'{"of a later version":1}', line("a", clock)])
+    assert told(journal.read()) == ["damaged 1", "damaged 2", "a?"]
+
+
 def test_each_process_has_a_file_of_its_own_and_reads_all(tmp_path: Path, clock: Clock) -> None:
     one, two = Journal(tmp_path, clock), Journal(tmp_path, clock)
     for key, journal in zip("abcdef", [one, two, one, one, two, two]):
