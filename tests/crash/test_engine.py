@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -158,23 +159,26 @@ def held_by(yard: Yard, name: str) -> str:
     return yard.records()[name].owner
 
 
-@contextmanager
-def supervised(yard: Yard, *children: Child, until: Callable[[], bool]) -> Iterator[list[Notice]]:
-    """Runs these until `until`, as `wharf serve` does."""
+def supervise(yard: Yard, *children: Child) -> list[Notice]:
+    """Run these as `wharf serve` does, until every file has ended."""
+
+    def stop_when_done() -> None:
+        try:
+            wait_until("every file has ended", lambda: all_final(yard))
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     notices: list[Notice] = []
-    before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM) if until() else None)
-    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
-    try:
-        Supervisor(
-            children,
-            notice=notices.append,
-            bereaved=lambda owner: sweep(yard.ledger, yard.hint, owner=owner),
-            rand=lambda: 0.0,
-        ).run()
-        yield notices
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    thread = threading.Thread(target=stop_when_done)
+    supervisor = Supervisor(
+        children,
+        notice=lambda notice: notices.append(notice) or (thread.start() if len(notices) == 1 else None),
+        bereaved=lambda owner: sweep(yard.ledger, yard.hint, owner=owner),
+        rand=lambda: 0.0,
+    )
+    supervisor.run()
+    thread.join()
+    return notices
 
 
 def test_a_step_that_kills_its_process_among_a_hundred_innocents_dies_alone(yard: Yard) -> None:
@@ -182,8 +186,8 @@ def test_a_step_that_kills_its_process_among_a_hundred_innocents_dies_alone(yard
         {**{f"{n:03d}": b"fine" for n in range(50)}, "050": b"kill", **{f"{n:03d}": b"fine" for n in range(51, 101)}}
     )
     child = Child("worker", argv(yard, "obey", lease_s=30.0))
-    with supervised(yard, child, until=lambda: all_final(yard)) as notices:
-        statuses = yard.statuses()
+    notices = supervise(yard, child)
+    statuses = yard.statuses()
     assert statuses.pop("050") == "quarantined"
     assert set(statuses.values()) == {"transferred"}
     assert yard.records()["050"].error_message.startswith("POISON")
@@ -194,8 +198,8 @@ def test_a_step_that_kills_its_process_among_a_hundred_innocents_dies_alone(yard
 def test_a_step_past_its_time_costs_nobody_else_a_try(yard: Yard) -> None:
     yard.land({"a": b"fine", "b": b"sleep 60", "c": b"fine"})
     child = Child("worker", argv(yard, "hurry", lease_s=30.0))
-    with supervised(yard, child, until=lambda: all_final(yard)) as notices:
-        records = yard.records()
+    notices = supervise(yard, child)
+    records = yard.records()
     assert {name: record.status for name, record in records.items()} == {
         "a": "transferred",
         "b": "failed",

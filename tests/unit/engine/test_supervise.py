@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -87,28 +88,25 @@ def test_a_child_that_cannot_be_started_is_reported_and_never_given_up() -> None
     assert seen.of("failed")[0] == "cannot start /nonexistent/wharf: No such file or directory"
 
 
+def waits(count: int) -> list[float]:
+    """The times between the starts of a child that dies at once."""
+    times: list[float] = []
+
+    def hear(notice: Notice) -> None:
+        if notice.kind == "started":
+            times.append(time.monotonic())
+        if len(times) > count:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Supervisor([Child("w", python("pass"))], notice=hear, bereaved=lambda _: None, rand=lambda: 0.999).run()
+    return [b - a for a, b in itertools.pairwise(times)]
+
+
 def test_deaths_in_a_row_wait_longer_and_a_steady_child_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
-    def waits() -> list[float]:
-        seen: list[float] = []
-        times: list[float] = []
-
-        def hear(notice: Notice) -> None:
-            if notice.kind == "started":
-                times.append(time.monotonic())
-            if len(times) == 4:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        Supervisor([Child("w", python("pass"))], notice=hear, bereaved=lambda _: None, rand=lambda: 0.999).run()
-        seen.extend(b - a for a, b in itertools.pairwise(times))
-        return seen
-
     monkeypatch.setattr(supervise, "BASE_S", 0.2)
-    growing = waits()
-    assert growing[0] > 0.19
-    assert growing[1] > 0.39
-    assert growing[2] > 0.79
+    assert all(wait >= least for wait, least in zip(waits(3), (0.19, 0.39, 0.79)))
     monkeypatch.setattr(supervise, "STEADY_S", 0.0)
-    assert max(waits()) < 0.39
+    assert waits(3)[2] < 0.79
 
 
 def test_what_does_not_end_in_time_is_killed() -> None:
@@ -155,13 +153,9 @@ def test_a_child_may_close_its_pipe_and_live_on() -> None:
     def hear(notice: Notice) -> None:
         seen.hear(notice)
         if notice.kind == "ready":
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
-    before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    try:
-        Supervisor([Child("w", python(code))], notice=hear, bereaved=seen.mourn).run()
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    Supervisor([Child("w", python(code))], notice=hear, bereaved=seen.mourn).run()
     assert time.monotonic() - started > 0.5
     assert time.process_time() - used < 0.4  # it waits, it does not spin
     assert len(seen.of("ready")) == 1
