@@ -43,7 +43,6 @@ ALGORITHMS = {
 THREADS = 4
 """For what waits for the disk besides the commits: downloads, the syncs of large uploads."""
 
-_BACKLOG = 128  # connections that may wait to be accepted
 
 _KEEPALIVE = 30  # s between questions whether a silent client is still there; after three without an answer it is gone
 
@@ -101,9 +100,7 @@ class Listener:
     async def open(self, keys: Sequence[asyncssh.SSHKey], bound: socket.socket) -> None:
         """Begin to accept."""
         self._acceptor = await asyncssh.listen(
-            self._settings.host,
-            self._settings.port,
-            tunnel=Gangway(backlog=_BACKLOG),
+            tunnel=Gangway(bound),
             server_factory=lambda: Guest(self),
             server_host_keys=list(keys),
             server_version="wharfinger",  # no number: nobody needs to know which faults to try

@@ -8,6 +8,7 @@ upload, and most of the time of the process.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -56,19 +57,14 @@ class Corked(asyncio.Transport):
 
 
 class Gangway:
-    """Where asyncssh's `listen` gets its connections from: pass it as `tunnel`."""
+    """Where asyncssh's `listen` gets its connections from: pass it as `tunnel`. They come out of `bound`, a listening socket."""
 
-    def __init__(self, *, backlog: int) -> None:
-        self._backlog = backlog
+    def __init__(self, bound: socket.socket) -> None:
+        self._bound = bound
 
-    async def create_server(
-        self, session_factory: Callable[[str, int], Any], listen_host: str, listen_port: int
-    ) -> asyncio.Server:
-        """Listen for TCP connections, each of them corked. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            lambda: _Boarding(session_factory), listen_host, listen_port, backlog=self._backlog
-        )
+    async def create_server(self, session_factory: Callable[[str, int], Any], *_: Any) -> asyncio.Server:
+        """Accept TCP connections, each of them corked."""
+        return await asyncio.get_running_loop().create_server(lambda: _Boarding(session_factory), sock=self._bound)
 
 
 class _Boarding(asyncio.Protocol):
