@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import asyncssh
@@ -33,17 +35,14 @@ def _made(path: Path) -> Path:
     """Make the key whole or not at all, once: of several processes that start together one wins, and all use its key."""
     if path.exists():
         return path
-    making = path.with_name(f"{NAME}.{os.getpid()}")
     key = asyncssh.generate_private_key("ssh-ed25519", comment="wharfinger")
-    with open(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    fd, making = tempfile.mkstemp(prefix=f"{NAME}.", dir=path.parent)  # nobody else may read it
+    with open(fd, "wb") as file:
         file.write(key.export_private_key())
         file.flush()
         os.fsync(file.fileno())
-    try:
+    with suppress(FileExistsError):
         os.link(making, path)
-    except FileExistsError:
-        pass
-    finally:
-        making.unlink()
+    Path(making).unlink()
     sync_directory(str(path.parent))
     return path

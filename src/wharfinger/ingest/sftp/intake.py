@@ -209,9 +209,7 @@ class Intake:
             size = await self.aside(writing.staged.park)
         except StoreError:  # then nothing of it can be trusted
             size = 0
-        if size:
-            await self.collector.call(lambda: self._record([writing]))
-        else:
+        if not size or not await self.collector.call(lambda: self._record([writing])):
             await self._discard(writing)
 
     async def _discard(self, writing: Writing) -> None:
@@ -230,10 +228,11 @@ class Intake:
         if self._latest.get(writing.key) is writing:
             del self._latest[writing.key]
 
-    def _record(self, writings: list[Writing]) -> None:
-        """Write the partials' rows, but for names under which something arrived since the upload began."""
+    def _record(self, writings: list[Writing]) -> int:
+        """Write the partials' rows, but for names under which something arrived since the upload began. How many it wrote."""
         now = self.namespace.look([w.key for w in writings])
-        self.namespace.make([_partial(w) for w, entry in zip(writings, now) if _version(entry) == _version(w.before)])
+        rows = [_partial(w) for w, entry in zip(writings, now) if _version(entry) == _version(w.before)]
+        return sum(self.namespace.make(rows))
 
     def _erase(self, writing: Writing) -> None:
         """Remove the row that names these staged bytes, if it is there."""

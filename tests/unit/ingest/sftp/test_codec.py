@@ -9,26 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.packets import packet, string, u32, u64
 from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.codec import Attrs, Code, Decoder, ProtocolError
-
-
-def u32(number: int) -> bytes:
-    return struct.pack(">I", number)
-
-
-def u64(number: int) -> bytes:
-    return struct.pack(">Q", number)
-
-
-def string(text: str | bytes) -> bytes:
-    data = text.encode() if isinstance(text, str) else text
-    return u32(len(data)) + data
-
-
-def packet(kind: int, id: int, *fields: bytes) -> bytes:
-    body = bytes([kind]) + u32(id) + b"".join(fields)
-    return u32(len(body)) + body
 
 
 def decode(stream: bytes) -> list[codec.Request]:

@@ -1,0 +1,148 @@
+"""Groups: who is committed with whom, who is told what, and when others are woken."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from wharfinger.errors import NoSpace, WharfingerError
+from wharfinger.ingest import Upload
+from wharfinger.ingest.sftp.collector import GROUP, PATIENCE, Collector
+from wharfinger.model import Arrival
+
+
+def upload(n: int) -> Upload:
+    return Upload(Path(), f"acme/{n}", f"{n:026d}", 1, "00" * 32, "acme", b"x")
+
+
+def arrival(upload: Upload) -> Arrival:
+    return Arrival("b", upload.key, upload.version, upload.size, upload.sha256, upload.customer, 0.0)
+
+
+class Landing:
+    """Stands where `ingest.land` does: notes each group, and lets a test hold it back."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.hinted: list[str] = []
+
+    def land(self, uploads: Sequence[Upload]) -> list[Arrival | WharfingerError]:
+        self.may_go.wait(10)
+        self.groups.append([u.key for u in uploads])
+        if any(u.key == "acme/13" for u in uploads):
+            raise OSError("the disk is gone")
+        return [NoSpace("full") if u.key == "acme/7" else arrival(u) for u in uploads]
+
+
+@pytest.fixture
+def landing() -> Landing:
+    return Landing()
+
+
+def collector(landing: Landing, writing: int = 0) -> Collector:
+    return Collector(landing.land, hint=landing.hinted.extend, writing=lambda: writing)
+
+
+def test_an_upload_on_its_own_does_not_wait(landing: Landing) -> None:
+    async def run() -> float:
+        it = collector(landing, writing=1)
+        began = asyncio.get_running_loop().time()
+        assert (await it.land(upload(1))).key == "acme/1"
+        took = asyncio.get_running_loop().time() - began
+        await it.close()
+        return took
+
+    assert min(asyncio.run(run()) for _ in range(5)) < PATIENCE
+
+
+def test_a_group_waits_for_uploads_that_are_open_but_not_for_long(landing: Landing) -> None:
+    async def run() -> None:
+        it = collector(landing, writing=100)
+        first = it.land(upload(1))
+        await asyncio.sleep(0)
+        second = it.land(upload(2))
+        await asyncio.gather(first, second)
+        await it.close()
+
+    asyncio.run(run())
+    assert landing.groups == [["acme/1", "acme/2"]]
+
+
+def test_what_comes_during_a_commit_is_the_next_group(landing: Landing) -> None:
+    async def run() -> None:
+        it = collector(landing)
+        landing.may_go.clear()
+        futures = [it.land(upload(n)) for n in range(100, 110 + GROUP)]
+        landing.may_go.set()
+        await asyncio.gather(*futures)
+        await it.close()
+
+    asyncio.run(run())
+    assert [len(group) for group in landing.groups] == [1, GROUP, 9]
+
+
+def test_each_upload_is_told_its_own_fate(landing: Landing) -> None:
+    async def run() -> list[object]:
+        it = collector(landing, writing=100)
+        found = await asyncio.gather(*(it.land(upload(n)) for n in (6, 7, 8)), return_exceptions=True)
+        await it.close()
+        return [type(answer) for answer in found]
+
+    assert asyncio.run(run()) == [Arrival, NoSpace, Arrival]
+
+
+def test_a_group_that_fails_as_a_whole_fails_each_and_not_the_next(landing: Landing) -> None:
+    async def run() -> list[object]:
+        it = collector(landing, writing=100)
+        found = await asyncio.gather(*(it.land(upload(n)) for n in (12, 13)), return_exceptions=True)
+        found.append(await it.land(upload(14)))
+        await it.close()
+        return [type(answer) for answer in found]
+
+    assert asyncio.run(run()) == [OSError, OSError, Arrival]
+
+
+def test_others_are_woken_after_the_answers_and_once_for_all(landing: Landing) -> None:
+    async def run() -> None:
+        it = collector(landing, writing=100)
+        await asyncio.gather(*(it.land(upload(n)) for n in (1, 2)))
+        assert landing.hinted == []
+        while not landing.hinted:
+            await asyncio.sleep(0)
+        await it.close()
+
+    asyncio.run(run())
+    assert landing.hinted == [arrival(upload(n)).file_id for n in (1, 2)]
+
+
+def test_closing_commits_what_waits(landing: Landing) -> None:
+    async def run() -> Arrival:
+        it = collector(landing, writing=100)
+        future = it.land(upload(1))
+        await it.close()
+        return future.result()
+
+    assert asyncio.run(run()).key == "acme/1"
+    assert len(landing.hinted) == 1
+
+
+def test_changes_of_the_tree_run_in_the_same_thread(landing: Landing) -> None:
+    async def run() -> list[str]:
+        it = collector(landing)
+        names = [await it.call(lambda: threading.current_thread().name) for _ in range(2)]
+        with pytest.raises(NoSpace):
+            await it.call(_full)
+        await it.close()
+        return names
+
+    assert set(asyncio.run(run())) == {"collector_0"}
+
+
+def _full() -> None:
+    raise NoSpace("full")
