@@ -8,6 +8,7 @@ prints its port, and ends gracefully at SIGTERM.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -24,8 +25,9 @@ from argon2 import PasswordHasher
 
 from wharfinger.config.settings import Customer, Sftp
 from wharfinger.ingest.sftp.server import serve
-from wharfinger.ledger import User
+from wharfinger.ledger import Entry, Filter, User
 from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.model import FileRecord, ObjectRef
 from wharfinger.store.local import LocalStore
 from wharfinger.store.staging import Staging
 
@@ -97,6 +99,7 @@ class SftpServer:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
+            self.wait()
             raise RuntimeError((self.data / "server.log").read_text())
         self.port = int(line)
         return self
@@ -122,6 +125,41 @@ class SftpServer:
 
     def log(self) -> str:
         return (self.data / "server.log").read_text()
+
+    def files(self) -> list[FileRecord]:
+        """What is in the ledger, oldest first."""
+        database = open_database(self.data)
+        try:
+            return database.catalog.files(Filter(), limit=1000)[::-1]
+        finally:
+            database.close()
+
+    def versions(self, path: str) -> list[bytes]:
+        """The bytes in custody that arrived under `path` ("inbound/a") of acme, oldest first; each checked against its hash."""
+        store = LocalStore(self.data / "store")
+        try:
+            return [_content(store, record) for record in self.files() if record.key == f"acme/{path}"]
+        finally:
+            store.close()
+
+    def entry(self, path: str) -> Entry | None:
+        """What the tree has under `path` of acme."""
+        database = open_database(self.data)
+        try:
+            return database.namespace.look([f"acme/{path}"])[0]
+        finally:
+            database.close()
+
+    def staged(self) -> int:
+        """Bytes in staging."""
+        return sum(path.stat().st_size for path in (self.data / "store" / "staging").iterdir() if "." not in path.name)
+
+
+def _content(store: LocalStore, record: FileRecord) -> bytes:
+    with store.open(ObjectRef(record.source_bucket, record.key, record.version, record.size, record.sha256)) as file:
+        data = file.read()
+    assert hashlib.sha256(data).hexdigest() == record.sha256
+    return data
 
 
 def _make_users(data: Path, key: Path) -> None:

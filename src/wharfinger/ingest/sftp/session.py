@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from typing import Protocol, cast
 
-from wharfinger.errors import NameRefused, NotFound, WharfingerError
+from wharfinger.errors import NotFound, WharfingerError
 from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.codec import Code
 from wharfinger.ingest.sftp.intake import Intake
@@ -150,9 +150,9 @@ def _refused(id: int, exc: Exception) -> bytes:
         return codec.status(id, exc.code, str(exc))
     if isinstance(exc, NotFound):
         return codec.status(id, Code.NO_SUCH_FILE, str(exc))
-    if isinstance(exc, NameRefused):
-        return codec.status(id, Code.PERMISSION_DENIED, str(exc))
-    if isinstance(exc, WharfingerError):
+    if isinstance(
+        exc, WharfingerError
+    ):  # FAILURE also for a refused name: of PERMISSION_DENIED rclone hides the sentence
         return codec.status(id, Code.FAILURE, f"{exc}; {exc.fix}" if exc.fix else str(exc))
     _log.error("a request failed", exc_info=exc)
     return codec.status(id, Code.FAILURE, "the server failed; try again later")

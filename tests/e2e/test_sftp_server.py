@@ -1,0 +1,179 @@
+"""The listener: who gets in, how long they may stay, what it offers, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from harness.clients import random_file, sftp
+from harness.packets import packet, string, u32, u64
+from harness.sftp import PASSWORD, SftpServer, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
+    server = SftpServer(tmp_path_factory.mktemp("server")).start()
+    yield server
+    server.stop()
+
+
+def connect(server: SftpServer, user: str = "ann", **options: Any) -> Any:
+    options.setdefault("client_keys", [str(server.key)])
+    return asyncssh.connect("127.0.0.1", server.port, username=user, known_hosts=None, config=None, **options)
+
+
+def sign_in(server: SftpServer, user: str = "ann", **options: Any) -> bool:
+    async def attempt() -> bool:
+        try:
+            async with connect(server, user, **options):
+                return True
+        except asyncssh.PermissionDenied:
+            return False
+
+    return asyncio.run(attempt())
+
+
+def test_keys_and_passwords_open_their_own_accounts(server: SftpServer) -> None:
+    stranger = asyncssh.generate_private_key("ssh-ed25519")
+    assert sign_in(server)
+    assert sign_in(server, client_keys=None, password=PASSWORD)
+    assert not sign_in(server, client_keys=[stranger])
+    assert not sign_in(server, client_keys=None, password="wrong")
+    for user in ("old", "nobody", "bob"):
+        assert not sign_in(server, user, client_keys=None, password=PASSWORD)
+    assert not sign_in(server, "old")
+
+
+def test_passwords_can_be_switched_off(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path, {"passwords": False}).start()
+    assert not sign_in(server, client_keys=None, password=PASSWORD)
+    assert sign_in(server)
+    server.stop()
+
+
+def test_the_offer_is_modern_and_tells_no_version(server: SftpServer) -> None:
+    async def look() -> dict[str, str]:
+        async with connect(server) as conn:
+            return {name: conn.get_extra_info(name) for name in ("server_version", "recv_cipher", "recv_compression")}
+
+    found = asyncio.run(look())
+    assert found["server_version"] == "SSH-2.0-wharfinger"
+    for weak in (
+        {"kex_algs": ["diffie-hellman-group14-sha1"]},
+        {"encryption_algs": ["aes256-cbc"]},
+        {"encryption_algs": ["aes256-ctr"], "mac_algs": ["hmac-sha1"]},
+        {"compression_algs": ["zlib@openssh.com"]},
+    ):
+        with pytest.raises(asyncssh.KeyExchangeFailed):
+            sign_in(server, **weak)
+    for good in ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"):
+        assert sign_in(server, encryption_algs=[good])
+    assert sign_in(server, kex_algs=["mlkem768x25519-sha256"])
+    assert sign_in(server, kex_algs=["curve25519-sha256"])
+
+
+def test_who_does_not_sign_in_is_cut_off(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path, {"login_s": 0.3}).start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
+        silent.sendall(b"SSH-2.0-silent\r\n")
+        while silent.recv(4096):
+            pass
+    server.stop()
+
+
+def test_who_falls_silent_is_cut_off_and_leaves_a_partial(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path, {"idle_s": 0.5}).start()
+
+    async def upload() -> None:
+        async with connect(server) as conn, conn.start_sftp_client() as client:
+            file = await client.open("inbound/a", "wb")
+            await file.write(b"abc")
+            await conn.wait_closed()
+
+    with contextlib.suppress(asyncssh.Error, OSError):
+        asyncio.run(upload())
+    entry = until(lambda: server.entry("inbound/a"))
+    assert (entry.kind, entry.size) == ("partial", 3)
+    server.stop()
+
+
+def test_a_client_that_is_no_sftp_is_cut_off_and_others_are_not(server: SftpServer) -> None:
+    async def talk() -> int | None:
+        async with connect(server) as conn:
+            process = await conn.create_process(subsystem="sftp", encoding=None)
+            process.stdin.write(b"\xff" * 100)
+            return (await process.wait()).exit_status
+
+    assert asyncio.run(talk()) == 1
+    assert sign_in(server)
+
+
+def test_only_the_subsystem_sftp_is_there(server: SftpServer) -> None:
+    async def ask() -> None:
+        async with connect(server) as conn:
+            await conn.create_process(subsystem="netconf")
+
+    with pytest.raises(asyncssh.ChannelOpenError):
+        asyncio.run(ask())
+
+
+def test_a_client_that_reads_nothing_costs_no_memory(server: SftpServer, tmp_path: Path) -> None:
+    sftp(server, f"put {random_file(tmp_path / 'big', 4_000_000)} inbound/big\n")
+
+    def resident() -> int:
+        lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) << 10
+
+    async def flood() -> int:
+        async with connect(server) as conn:
+            process = await conn.create_process(subsystem="sftp", encoding=None, window=1 << 31)
+            open_file = packet(3, 1, string("inbound/big"), u32(1), u32(0))
+            process.stdin.write(packet(1, 3) + open_file)
+            await process.stdout.readexactly(4 + 1)
+            before = resident()
+            conn._transport.pause_reading()
+            for n in range(3000):  # of 255 KB each
+                process.stdin.write(packet(5, n, string(b"1"), u64(0), u32(261_120)))
+            await asyncio.sleep(1.5)
+            grown = resident() - before
+            conn.abort()
+            return grown
+
+    assert asyncio.run(flood()) < 60_000_000
+
+
+def test_the_host_key_stays_the_same(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path)
+
+    async def key() -> bytes:
+        async with connect(server) as conn:
+            return bytes(conn.get_server_host_key().public_data)
+
+    found = []
+    for _ in range(2):
+        server.start()
+        found.append(asyncio.run(key()))
+        server.stop()
+    assert found[0] == found[1]
+
+
+def test_a_busy_port_is_said(server: SftpServer, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="cannot be listened on"):
+        SftpServer(tmp_path, {"port": server.port}).start()
+
+
+def test_no_upload_begins_on_a_full_disk(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path / "server", {"min_free": 1 << 60}).start()
+    done = sftp(server, f"put {random_file(tmp_path / 'a', 10)} inbound/a\n", check=False)
+    assert done.returncode != 0
+    assert server.files() == []
+    server.stop()
