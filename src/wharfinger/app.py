@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import signal
@@ -107,6 +106,8 @@ def listen(settings: Settings, bound: socket.socket) -> None:
 
 
 async def _listen(settings: Settings, bound: socket.socket) -> None:
+    import asyncio
+
     from wharfinger.ingest.sftp import server
     from wharfinger.store.staging import Staging
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -110,3 +111,9 @@ def test_steps_are_listed_and_shown(empty: Desk) -> None:
         told = empty("steps", "show", name, "--json").json
         assert told["help"]
         assert name in empty("steps", "show", name).out
+
+
+def test_the_schema_is_json_schema_and_needs_no_configuration(empty: Desk) -> None:
+    schema = json.loads(empty("schema").out)
+    assert "$schema" in schema
+    assert "pipelines" in json.dumps(schema)

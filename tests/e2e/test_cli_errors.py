@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 
@@ -22,7 +23,7 @@ from desk import CONFIG, Desk
         (("data: ./data", "data: [unclosed"), "wharf.yaml:"),
     ],
 )
-@pytest.mark.parametrize("verb", ["check", "status"])
+@pytest.mark.parametrize("verb", ["check", "serve", "status"])
 def test_every_mistake_in_the_configuration_is_told_with_its_place(
     wharf: Desk, mistake: tuple[str, str], told: str, verb: str
 ) -> None:
@@ -42,7 +43,7 @@ def test_several_mistakes_are_told_at_once(wharf: Desk) -> None:
 
 
 def test_without_a_configuration_the_next_command_is_init(empty: Desk) -> None:
-    for verb in ("status", "check"):
+    for verb in ("status", "serve", "check"):
         assert "wharf init" in empty.refused(verb, code="CONFIG_INVALID", exit=1)
 
 
@@ -71,6 +72,14 @@ def test_a_full_disk_says_how_much_is_missing_and_leaves_nothing(wharf: Desk) ->
     assert "free" in said
     assert wharf("files", "--json").json == []
     assert "broken" in wharf("doctor").err
+
+
+def test_a_busy_port_names_it_and_the_way_out(wharf: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        wharf.write("wharf.yaml", CONFIG.replace("port: 0", f"port: {port}"))
+        said = wharf.refused("serve", code="PORT_BUSY", exit=1)
+    assert f"127.0.0.1:{port}" in said
 
 
 def test_a_data_directory_that_is_a_file_is_told(wharf: Desk) -> None:

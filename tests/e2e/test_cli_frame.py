@@ -12,6 +12,8 @@ from desk import Desk, command, environment
 VERBS = [
     "init",
     "check",
+    "serve",
+    "worker",
     "doctor",
     "put",
     "status",

@@ -18,9 +18,9 @@ from wharfinger.cli.session import Session
 from wharfinger.cli.show import complain, silence
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Start": ("demo", "init", "check", "doctor"),
+    "Start": ("demo", "init", "check", "serve", "worker", "doctor"),
     "Files": ("put", "status", "files", "file", "replay", "route"),
-    "Set up": ("users", "steps"),
+    "Set up": ("users", "steps", "schema"),
     "Custody": ("store", "ledger"),
 }
 """The verbs, as `wharf --help` shows them. Each is `command` in the module of its name."""

@@ -1,0 +1,71 @@
+"""`wharf serve`: the whole on one machine: the listener and the workers, kept alive until they are told to stop."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from wharfinger.cli.frame import Verb
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import document, say
+from wharfinger.cli.words import many, plain
+from wharfinger.engine.supervise import Notice
+
+_ADDRESS = re.compile(r"sftp (?P<host>\S+):(?P<port>\d+)(?: (?P<fingerprint>SHA256:\S+))?")
+
+
+@click.command(cls=Verb)
+@pass_session
+def command(session: Session) -> None:
+    """
+    Receive and process files until Ctrl-C or SIGTERM.
+
+    With --json the first line of stdout says, as one document, that all is ready and where.
+    """
+    from wharfinger import app
+
+    app.serve(session.settings, Announcer(session).hear)
+    say("stopped")
+
+
+class Announcer:
+    """Says once, when everybody is ready, where they listen; afterwards only what goes wrong and is mended."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        settings = session.settings
+        self._awaited = settings.workers.count + (settings.listeners.sftp is not None)
+        self._ready: set[str] = set()
+        self._sftp: Mapping[str, Any] | None = None
+
+    def hear(self, notice: Notice) -> None:
+        """Take in what the supervisor noticed."""
+        match notice.kind:
+            case "ready":
+                self._note(notice)
+            case "died" | "killed" | "failed":
+                say(f"{notice.child} ended ({plain(notice.text)}); it is started again")
+
+    def _note(self, notice: Notice) -> None:
+        address = _ADDRESS.match(notice.text)
+        if address:
+            self._sftp = {**address.groupdict(), "port": int(address["port"])}
+        already = len(self._ready) >= self._awaited
+        self._ready.add(notice.child)
+        if not already and len(self._ready) >= self._awaited:
+            self._announce()
+
+    def _announce(self) -> None:
+        if self._session.json:
+            document({"sftp": self._sftp, "workers": self._session.settings.workers.count})
+            sys.stdout.flush()
+            return
+        if self._sftp:
+            say(f"receiving by SFTP on {self._sftp['host']}:{self._sftp['port']}")
+            say(f"host key {self._sftp['fingerprint']}") if self._sftp["fingerprint"] else None
+        say(f"{many(self._session.settings.workers.count, 'worker')} ready; files and deliveries: wharf status")
+        say("Ctrl-C stops: what has begun is finished, the rest stays in line")
