@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from wharfinger.config.node import Trail
@@ -93,8 +93,11 @@ def alternatives(schema: Schema, root: Schema) -> Iterator[Schema]:
 
 def _below(schema: Schema, part: str | int) -> Iterator[Schema]:
     if isinstance(part, int):
-        if "prefixItems" in schema or "items" in schema:
-            yield schema["prefixItems"][part] if "prefixItems" in schema else schema["items"]
+        first: Sequence[Schema] = schema.get("prefixItems", ())
+        if part < len(first):
+            yield first[part]
+        elif "items" in schema:
+            yield schema["items"]
     elif part in schema.get("properties", {}):
         yield schema["properties"][part]
     elif isinstance(schema.get("additionalProperties"), Mapping):

@@ -54,7 +54,7 @@ def fail(text: str, column: int, what: str) -> NoReturn:
     """Raise ValueError with the place (columns count from 1) and a caret under it."""
     start = max(0, min(column - 40, len(text) - 60))
     shown = "".join(c if c.isprintable() else " " for c in text[start : start + 80])
-    raise ValueError(f"column {column}: {what}\n    {shown}\n    {' ' * (column - 1 - start)}^")
+    raise ValueError(f"column {column}: {what}\n{shown}\n{' ' * (column - 1 - start)}^")
 
 
 _TOKEN = re.compile(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from wharfinger.config.node import Mark, Trail
-from wharfinger.config.words import dotted
+from wharfinger.config.words import dotted, printable
 from wharfinger.errors import ConfigError
 
 MOST = 50
@@ -21,7 +21,8 @@ class Mistakes:
         self._found: dict[str, Mark] = {}
 
     def add(self, at: Mark, what: str, path: Trail = ()) -> None:
-        """Note a mistake. Raises ConfigError when there are too many."""
+        """Note a mistake; more lines than one are indented. Raises ConfigError when there are too many."""
+        what = "\n    ".join(printable(line) for line in what.split("\n"))
         self._found[f"{at}: {dotted(path)}: {what}" if path else f"{at}: {what}"] = at
         if len(self._found) == MOST:
             self._fail(f"\n{at.source}: more than this was not looked for")

@@ -100,7 +100,9 @@ def _bind(trail: Trail, known: Known, earlier: dict[str, Collection[str]], check
     kind = _kind((*trail, "uses") if node.items() else trail, uses, known.steps, check) if uses else None
     options = kind and check.take(kind.options, (*trail, "with"))
     if name in earlier:
-        check.say((*trail, "name"), f"an earlier step is called '{name}' already; give this one a `name` of its own")
+        check.say(
+            (*trail, "name"), f"an earlier step is called {shown(name)} already; give this one a `name` of its own"
+        )
     earlier[name] = {*kind.facts, "inputs"} if kind and kind.facts else ()
     if kind is None or options is None:
         return []

@@ -41,7 +41,12 @@ def dotted(path: Iterable[str | int]) -> str:
 def shown(text: str) -> str:
     """Text that somebody wrote, in quotes, on one line and cut."""
     cut = text if len(text) <= 40 else text[:37] + "..."
-    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut) + "'"
+    return f"'{printable(cut)}'"
+
+
+def printable(text: str) -> str:
+    """The text without anything that a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def found(value: Any) -> str:

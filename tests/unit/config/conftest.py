@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field
 
 from wharfinger import config
 from wharfinger.config.settings import Settings, option
@@ -40,6 +41,13 @@ class Everything:
             raise ValueError("mode 'small' needs a level of 5 or more")
 
 
+@dataclass(frozen=True, slots=True)
+class Either:
+    to: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)], option("One or more.", example="lake")] = (
+        "lake"
+    )
+
+
 def _step(name: str, options: type[Any], **more: Any) -> Step:
     return Step(name=name, version="1", help=f"Does {name}.", options=options, run=lambda *_: Result(()), **more)
 
@@ -48,6 +56,7 @@ STEPS: Mapping[str, Step] = {
     "unzip": _step("unzip", Nothing, facts={"bytes": "how many"}),
     "note": _step("note", Nothing),
     "costly": _step("costly", Nothing, checkpoint=True),
+    "fan": _step("fan", Either),
     "send": _step("send", Everything, destinations=lambda options: (options.to,)),
 }
 

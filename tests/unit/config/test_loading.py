@@ -229,6 +229,28 @@ def test_unknown_destinations_are_told_where_they_are_named(mistakes: Callable[.
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (
+            "[]",
+            "1:48: pipelines.p.steps[0].with.to: expected text or a list of texts with at least 1 in it, such as lake, found an empty list",
+        ),
+        ("[a, 3]", "1:52: pipelines.p.steps[0].with.to[1]: expected text, found the number 3; quotes make it text"),
+        (
+            "{}",
+            "1:48: pipelines.p.steps[0].with.to: expected text or a list of texts with at least 1 in it, such as lake, found a mapping",
+        ),
+    ],
+)
+def test_of_several_forms_the_one_that_came_furthest_is_told(
+    value: str, why: str, mistakes: Callable[..., list[str]]
+) -> None:
+    assert mistakes("pipelines: {p: {steps: [{uses: fan, with: {to: VALUE}}]}}".replace("VALUE", value)) == [
+        f"wharf.yaml:{why}"
+    ]
+
+
 @pytest.mark.parametrize(("text", "kind"), [("- a", "a list"), ("text", "the text 'text'"), ("3", "the number 3")])
 def test_a_file_that_is_no_mapping_is_refused(text: str, kind: str, mistakes: Callable[..., list[str]]) -> None:
     assert mistakes(text) == [f"wharf.yaml:1:1: expected a mapping, such as `data: ./wharf-data`, found {kind}"]
