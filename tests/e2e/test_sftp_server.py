@@ -166,11 +166,6 @@ def test_the_host_key_stays_the_same(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
-def test_a_busy_port_is_said(server: SftpServer, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="cannot be listened on"):
-        SftpServer(tmp_path, {"port": server.port}).start()
-
-
 def test_no_upload_begins_on_a_full_disk(tmp_path: Path) -> None:
     server = SftpServer(tmp_path / "server", {"min_free": 1 << 60}).start()
     done = sftp(server, f"put {random_file(tmp_path / 'a', 10)} inbound/a\n", check=False)

@@ -43,7 +43,6 @@ ALGORITHMS = {
 THREADS = 4
 """For what waits for the disk besides the commits: downloads, the syncs of large uploads."""
 
-
 _KEEPALIVE = 30  # s between questions whether a silent client is still there; after three without an answer it is gone
 
 
