@@ -70,23 +70,28 @@ class Leases:
             self._until = max(self._until, now + self._lease_s)
             for lease, is_ours in zip(leases, answers):
                 if not is_ours:
-                    self._waiting.pop(lease.run, None)
-                    self._begun.pop(lease.run, None)
+                    self._drop(lease)
+
+    def _drop(self, lost: Lease) -> None:
+        for leases in (self._waiting, self._begun):
+            if lost.run in leases and leases[lost.run].token == lost.token:  # it may have been settled and claimed anew
+                del leases[lost.run]
 
     def give_back(self, *, after_s: float = 0.0) -> list[str]:
         """
         Release the runs that have not begun, if the claim is so old. Answers which. Raises LedgerError; what could not be released
         goes with the next call.
         """
-        if self._clock() < self._claimed + after_s:
-            return []
         with self._lock:
-            self._returning.update(self._waiting)
-            self._waiting = {}
+            if self._clock() >= self._claimed + after_s:
+                self._returning.update(self._waiting)
+                self._waiting = {}
             returning = [*self._returning.values()]
         if returning:
             self._ledger.release(returning)
-            self._returning = {}
+        with self._lock:
+            for lease in returning:
+                self._returning.pop(lease.run, None)
         return [lease.run for lease in returning]
 
     def abandon(self) -> list[str]:

@@ -43,7 +43,7 @@ def clean(folder: Path | str, *, now: float) -> int:
     """Remove what the dead have left in `folder`; how many directories that was. `now` is epoch s."""
     removed = 0
     for path in Path(folder).iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another worker was faster
+        with contextlib.suppress(OSError):  # another worker was faster, or it is not ours to remove
             if path.is_dir() and _is_left(path, now):
                 shutil.rmtree(path, ignore_errors=True)
                 removed += 1

@@ -117,18 +117,18 @@ class Worker:
 
     def _run(self, executions: Sequence[Execution]) -> None:
         """Level by level: the next step of each run, then the effects of all of them."""
-        spent, count = 0.0, len(executions)
-        while executions:
+        spent_s, going = 0.0, executions
+        while going:
             started = time.perf_counter()
-            self._advance(executions)
-            spent += time.perf_counter() - started
+            self._advance(going)
+            spent_s += time.perf_counter() - started
             crash.point("worker.stepped")
             self._leases.confirm()
-            ours = self._held(executions)
+            ours = self._held(going)
             level.deliver(ours, self._targets)
             level.keep(ours, self._store, self._leases)
-            executions = [execution for execution in ours if execution.goes_on]
-        self._limit = _pace(spent, count, self._batch)
+            going = [execution for execution in ours if execution.goes_on]
+        self._limit = _pace(spent_s, len(self._held(executions)), self._batch)
 
     def _advance(self, executions: Sequence[Execution]) -> None:
         for execution in executions:
@@ -172,5 +172,5 @@ def _unrouted(run: Run) -> Outcome:
 
 
 def _pace(spent_s: float, runs: int, batch: int) -> int:
-    """How many runs to claim next: as many as begin before the patience with those that wait has an end."""
+    """How many runs to claim next, if so many took so long: as many as begin before the patience ends."""
     return batch if spent_s * batch <= PATIENCE_S * runs else max(1, int(PATIENCE_S * runs / spent_s))

@@ -102,6 +102,8 @@ def test_a_slow_file_holds_no_hostages(yard: Yard) -> None:
         assert first.turn() == 10
     assert set(yard.statuses().values()) == {"transferred"}
     assert yard.history("slow") == ["arrived", "transferred"]
+    yard.land({str(n): b"fine" for n in range(20, 23)})
+    assert first.turn() == 1  # it has learned
 
 
 def test_a_step_past_its_time_ends_the_process_and_is_settled_alone(

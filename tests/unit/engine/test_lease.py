@@ -134,6 +134,23 @@ def test_a_lost_run_is_dropped(yard: Yard, clock: Clock) -> None:
     assert len(again) == 1
 
 
+def test_an_answer_about_an_older_claim_does_not_touch_a_newer_one(
+    yard: Yard, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def claim_meanwhile(older: Any, lease_s: float) -> Any:
+        yard.ledger.release(older)
+        leases.take(yard.ledger.claim("tester", 1, lease_s), clock.now)
+        leases.begin(runs[0])
+        return extend(older, lease_s)
+
+    leases, runs = claimed(yard, clock, 1)
+    leases.begin(runs[0])
+    extend = yard.ledger.extend
+    monkeypatch.setattr(yard.ledger, "extend", claim_meanwhile)
+    leases.extend()
+    assert leases.holds(runs[0])
+
+
 def test_a_checkpoint_rides_on_the_extension(yard: Yard, clock: Clock) -> None:
     leases, runs = claimed(yard, clock, 2)
     leases.begin(runs[0])
