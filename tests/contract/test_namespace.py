@@ -303,6 +303,7 @@ def test_a_directory_is_renamed_with_all_below(ledger: Ledger, catalog: Catalog,
     assert names(namespace, "acme") == ["a-b", "a.csv", "ab", "z"]
     assert (names(namespace, "acme/z"), names(namespace, "acme/z/b")) == (["1.csv", "b"], ["c", "part"])
     assert names(namespace, "acme/z/b/c") == ["d.csv"]
+    assert (names(namespace, "acme/ab"), names(namespace, "acme/a-b")) == (["2.csv"], ["3.csv"])
     assert last_event(catalog, deep) == ("renamed", {"from": "acme/a/b/c/d.csv", "to": "acme/z/b/c/d.csv"})
 
 

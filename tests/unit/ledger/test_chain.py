@@ -28,11 +28,13 @@ def test_a_history_as_written_has_no_problems() -> None:
     assert chain.verify([]) == []
 
 
-def test_the_hash_is_what_the_documentation_says() -> None:
-    line = json.dumps(["F", 1, 1_750_000_000_000_002, "kind", {"a": [1, "ü"], "b": None}], separators=(",", ":"))
-    line = line.replace("\\u00fc", "ü")
-    [event] = a_history([{"b": None, "a": [1, "ü"]}])
-    assert event.hash == hashlib.sha256(line.encode()).hexdigest()
+def test_the_hashes_are_what_the_documentation_says() -> None:
+    datas: list[dict[str, Any]] = [{"b": None, "a": [1, "ü"]}, {"late": 0.25}]
+    first, second = a_history(datas)
+    one = '["F",1,1750000000000002,"kind",{"a":[1,"ü"],"b":null}]'.encode()
+    two = b'["F",2,1750000000000003,"kind",{"late":0.25}]'
+    assert first.hash == hashlib.sha256(one).hexdigest()
+    assert second.hash == hashlib.sha256(bytes.fromhex(first.hash) + two).hexdigest()
 
 
 @pytest.mark.parametrize(
