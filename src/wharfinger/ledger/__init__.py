@@ -110,7 +110,10 @@ class Catalog(Protocol):
         ...
 
     def events(self, file_id: str) -> list[Event]:
-        """The history of a file, oldest first, as stored."""
+        """
+        The history of a file, oldest first. Kinds: arrived, transferred, failed, quarantined, retry, unrouted, released, expired (a
+        lease), stale (a settle that came too late), replayed, and renamed or removed (its name in the customers' tree).
+        """
         ...
 
     def counts(self) -> Counts:

@@ -24,7 +24,7 @@ SQLITE_NEEDED = (3, 51, 3)
 PRAGMAS = """
 PRAGMA synchronous = FULL;
 PRAGMA temp_store = MEMORY;
-PRAGMA cache_size = -65536;
+PRAGMA cache_size = -16384;
 PRAGMA wal_autocheckpoint = 4096;
 PRAGMA journal_size_limit = 67108864;
 """
