@@ -219,6 +219,17 @@ def test_children_end_when_the_supervisor_is_killed(child: str) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(("point", "child"), [("supervisor.started", SLEEP), ("supervisor.bereaved", LIVE)])
+def test_a_supervisor_killed_at_its_crash_points_leaves_no_orphans(point: str, child: str) -> None:
+    environ = {**os.environ, "WHARF_CRASH": point}
+    done = subprocess.run(
+        [*python(PARENT), textwrap.dedent(child)], env=environ, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert all_gone([int(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("started")])
+
+
 def test_a_process_started_by_hand_has_no_supervisor_to_lose() -> None:
     code = LIVE + "print(lifeline.owner)"
     environ = {k: v for k, v in os.environ.items() if not k.startswith("WHARF_")}
