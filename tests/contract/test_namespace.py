@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from databases import SHA256, START, Clock, an_arrival
+from databases import SHA256, START, Clock, an_arrival, arrived
 from wharfinger.ledger import Catalog, Entry, Ledger, Namespace, chain
 from wharfinger.model import Arrival
 
@@ -305,6 +305,13 @@ def test_a_directory_is_renamed_with_all_below(ledger: Ledger, catalog: Catalog,
     assert names(namespace, "acme/z/b/c") == ["d.csv"]
     assert (names(namespace, "acme/ab"), names(namespace, "acme/a-b")) == (["2.csv"], ["3.csv"])
     assert last_event(catalog, deep) == ("renamed", {"from": "acme/a/b/c/d.csv", "to": "acme/z/b/c/d.csv"})
+
+
+def test_a_directory_of_thousands_is_renamed(ledger: Ledger, catalog: Catalog, namespace: Namespace) -> None:
+    arrivals = arrived(ledger, 5000)
+    assert namespace.rename("acme/inbound", "acme/done") == "done"
+    assert len(namespace.children("acme/done", limit=10_000)) == 5000
+    assert last_event(catalog, arrivals[-1])[0] == "renamed"
 
 
 def test_a_rename_says_what_is_in_its_way(ledger: Ledger, namespace: Namespace) -> None:

@@ -31,6 +31,9 @@ PRAGMA journal_size_limit = 67108864;
 
 PAGE_SIZE = 4096  # bytes
 
+MOST_ROWS = 64
+"""Rows of one INSERT: SQLite binds at most 32,766 values (sqlite.org/limits.html)."""
+
 
 class Connections:
     """
@@ -95,8 +98,8 @@ class Connections:
 
     def _busy(self) -> Busy:
         return Busy(
-            f"{self.path}: another process has been writing for over {self._patience_s:g} s",
-            fix="try again; if it lasts, look for a stopped process that has the file open",
+            f"{self.path}: another writer has held the ledger for over {self._patience_s:g} s",
+            fix="try again; if it lasts, look for a process that was stopped with the file open",
         )
 
     def _translated(self, exc: apsw.Error) -> LedgerError:
@@ -142,16 +145,16 @@ def first(db: apsw.Connection, sql: str, *values: Any) -> Any:
     return db.execute(sql, values).fetchone()
 
 
-def insert(db: apsw.Connection, into: str, many_rows: Sequence[Sequence[Any]], *, conflict: str = "") -> None:
+def insert(db: apsw.Connection, into: str, values: Sequence[Sequence[Any]], *, conflict: str = "") -> None:
     """
     `INSERT INTO {into} VALUES ...` for all rows in few statements. Between two statements another thread may take the
     interpreter for milliseconds; a row each would make a batch wait for that as often as it has rows.
     """
     done = 0
-    while done < len(many_rows):
-        n = 1 << ((len(many_rows) - done).bit_length() - 1)  # powers of two, so that few statements are ever prepared
-        values = [value for row in many_rows[done : done + n] for value in row]
-        db.execute(_insert(into, len(many_rows[0]), n, conflict), values)
+    while left := len(values) - done:
+        n = min(MOST_ROWS, 1 << (left.bit_length() - 1))  # powers of two, so that few statements are ever prepared
+        flat = [value for row in values[done : done + n] for value in row]
+        db.execute(_insert(into, len(values[0]), n, conflict), flat)
         done += n
 
 

@@ -72,17 +72,17 @@ class SqliteNamespace:
             return tx.changes() > 0
 
     def rename(self, old: str, new: str, *, replace: bool = False) -> Literal["done", "missing", "taken", "no_parent"]:
-        """See Namespace. A directory does not fit below itself (no_parent), and replaces nothing (taken)."""
+        """See Namespace. A directory does not fit below itself (no_parent), and neither replaces nor is replaced (taken)."""
         with self._connections.writing() as tx:
-            there, there_already = _kind(tx, old), _kind(tx, new)
+            there, in_the_way = _kind(tx, old), _kind(tx, new)
             if there is None or not old:
                 return "missing"
-            if not _has_parent(tx, new) or (f"{fold(new)}/".startswith(f"{fold(old)}/") and fold(old) != fold(new)):
+            if not _has_parent(tx, new) or fold(new).startswith(f"{fold(old)}/"):
                 return "no_parent"
-            if there_already and fold(old) != fold(new):
-                if not replace or "dir" in (there[0], there_already[0]):
+            if in_the_way and fold(old) != fold(new):
+                if not replace or "dir" in (there[0], in_the_way[0]):
                     return "taken"
-                self._remove(tx, new, there_already[1], {"path": new, "replaced_by": old})
+                self._remove(tx, new, in_the_way[1], {"path": new, "replaced_by": old})
             self._move(tx, old, new, there)
         return "done"
 

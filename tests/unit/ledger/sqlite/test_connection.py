@@ -129,7 +129,7 @@ def test_a_snapshot_sees_one_commit(connections: Connections) -> None:
         assert rows(db, "SELECT * FROM t") == [(1, "x")]
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 63, 64, 100, 129])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 63, 64, 100, 129, 40_000])
 def test_any_number_of_rows_is_inserted_in_order(connections: Connections, n: int) -> None:
     wanted = [(i, str(i)) for i in range(n)]
     with connections.writing() as tx:
