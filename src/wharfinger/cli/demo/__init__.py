@@ -67,7 +67,8 @@ def run(directory: Path, *, megabytes: int, as_json: bool) -> bool:
     _configure(directory)
     with _served(directory) as port:
         console.print(
-            f"[bold]wharf serve[/] listens for SFTP on 127.0.0.1:{port}; [bold]{USER}[/] of {CUSTOMER} signs in with her key."
+            f"[bold]wharf serve[/] listens for SFTP on 127.0.0.1:{port}; {USER} of {CUSTOMER} signs in with her key.",
+            soft_wrap=True,
         )
         database = app.open_database(config.read(directory / "wharf.yaml", app.registry(), os.environ))
         try:

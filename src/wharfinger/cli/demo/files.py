@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MIB = 1 << 20
+MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _broken(path: Path) -> None:
 
 
 def _large(path: Path, megabytes: int) -> None:
-    block = b"".join(_claims(seed=8, rows=16_000))[:MIB]
+    block = b"".join(_claims(seed=8, rows=20_000))[:MB]
     with path.open("wb") as file:
         for _ in range(megabytes):
             file.write(block)

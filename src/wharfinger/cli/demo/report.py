@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from wharfinger.model import Event, FileRecord, Status
 
@@ -50,62 +52,72 @@ def show(
     strays: Mapping[str, str],
 ) -> None:
     """The same for a person."""
-    console.print(_table(records))
+    say = _Lines(console)
+    say("\n[bold]Every file has a record ...[/]")
     for record in records:
-        if record.status is Status.QUARANTINED:
-            console.print(f"[yellow]{_name(record)}[/] is quarantined, as it should be: {record.error_message}")
-    _history(console, records, histories)
-    total = sum(record.size for record in records)
-    console.print(
-        f"\n{len(records)} files, {total / 1e6:,.0f} MB, from the first upload to the last delivery in {seconds:.1f} s."
-    )
-    _onward(console, directory, records)
+        _record(say, record)
+    told = next((r for r in records if r.status is Status.TRANSFERRED and r.pipeline == "packed"), None)
+    if told:
+        _history(say, told, histories[told.file_id])
+    total = sum(record.size for record in records) / 1e6
+    say(f"\n{len(records)} files, {total:,.0f} MB, from the first upload to the last delivery in {seconds:.1f} s.")
+    say(f"What was delivered lies in [bold]{_near(directory / 'warehouse')}[/], everything else in [bold]{_near(directory)}[/].")
+    _onward(say, directory, records)
     for name, became in strays.items():
-        console.print(f"[red]{name}: {became}[/]")
+        say(f"[red]{escape(name)}: {became}[/]")
 
 
-def _table(records: Sequence[FileRecord]) -> Table:
-    table = Table(title="\nEvery file has a record", title_justify="left", title_style="bold", expand=False)
-    for heading, options in (
-        ("file", {}),
-        ("bytes", {"justify": "right"}),
-        ("status", {}),
-        ("pipeline", {}),
-        ("in", {"justify": "right"}),
-    ):
-        table.add_column(heading, **options)  # type: ignore[arg-type]
-    table.add_column("lies at", overflow="fold")
-    for r in records:
-        took = f"{r.transfer_timestamp - r.upload_timestamp:.2f} s" if r.transfer_timestamp else ""
-        where = "\n".join(f"{d.destination}: {d.key}" for d in r.delivered)
-        colour = _COLOURS.get(r.status, "red")
-        table.add_row(_name(r), f"{r.size:,}", f"[{colour}]{r.status}[/]", r.pipeline, took, where)
-    return table
+class _Lines:
+    """Prints lines as they are, however narrow the terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __call__(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
 
 
-def _history(console: Console, records: Sequence[FileRecord], histories: Mapping[str, Sequence[Event]]) -> None:
-    done = next((r for r in records if r.status is Status.TRANSFERRED and r.pipeline == "packed"), None)
-    if done is None:
-        return
-    console.print(f"\n[bold]... and a history[/] (a chain of hashes; this is {_name(done)}, {done.file_id})")
-    for event in histories[done.file_id]:
-        console.print(f"  {event.at - done.upload_timestamp:+8.3f} s  {event.kind:<12} {event.hash[:16]}")
+def _record(say: _Lines, record: FileRecord) -> None:
+    """What it is and what became of it on one line; below, where it lies, or why it lies nowhere."""
+    took = f" in {record.transfer_timestamp - record.upload_timestamp:.2f} s" if record.transfer_timestamp else ""
+    status = f"[{_COLOURS.get(record.status, 'red')}]{record.status}[/]"
+    say(f"  [bold]{escape(_name(record))}[/] ({record.size:,} bytes): {status}{took} by pipeline {record.pipeline}")
+    for delivered in record.delivered:
+        say(f"      {delivered.destination}: {escape(delivered.key)}")
+    if record.status is not Status.TRANSFERRED:
+        say(f"      {escape(record.error_message)}")
 
 
-def _onward(console: Console, directory: Path, records: Sequence[FileRecord]) -> None:
-    console.print(
-        f"Delivered files: [bold]{directory / 'warehouse'}[/]   Everything else, wharf.yaml included: [bold]{directory}[/]"
-    )
+def _history(say: _Lines, record: FileRecord, events: Sequence[Event]) -> None:
+    say(f"\n[bold]... and a history, chained by hashes:[/] {escape(_name(record))}, {record.file_id}")
+    for event in events:
+        say(f"  {event.at - record.upload_timestamp:+8.3f} s  {event.kind:<12} {event.hash[:16]}")
+        for step in event.data.get("steps", ()):
+            say(
+                f"                {step['name']} ({step['uses']}) took {step['seconds'] * 1000:.1f} ms: {step['outcome']}"
+            )
+
+
+def _onward(say: _Lines, directory: Path, records: Sequence[FileRecord]) -> None:
     quarantined = next((r.file_id for r in records if r.status is Status.QUARANTINED), "ID")
-    console.print("\nLook further:")
+    say("\nLook further:")
     for command in (
         "status",
         "files",
         f"file {quarantined}",
-        "route explain inbound/new.pdf --customer northwind",
+        "route explain inbound/new.csv --customer northwind",
         "serve",
     ):
-        console.print(f"  wharf --config {directory / 'wharf.yaml'} {command}", soft_wrap=True)
+        say(f"  {_wharf()} --config {_near(directory / 'wharf.yaml')} {command}")
+
+
+def _wharf() -> str:
+    """How the command is called here: by its name, if the shell finds it."""
+    return "wharf" if shutil.which("wharf") else str(_near(Path(sys.executable).with_name("wharf")))
+
+
+def _near(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _name(record: FileRecord) -> str:
