@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from wharfinger.config.settings import Settings, Sftp
 from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
+from wharfinger.engine.sweep import sweep
 from wharfinger.errors import ConfigError, UsageError
 from wharfinger.ledger import Database
 from wharfinger.ledger.hint import Hint
@@ -153,7 +154,9 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> None:
     if settings.listeners.sftp:
         bound = bind(settings.listeners.sftp)
         children.append(Child("sftp", (*wharf, "listen", "--fd", str(bound.fileno())), (bound.fileno(),)))
-    Supervisor(children, notice=notice, bereaved=lambda owner: _take_back(database, owner)).run()
+    hint = Hint(settings.data / "run")
+    Supervisor(children, notice=notice, bereaved=lambda owner: sweep(database.ledger, hint, owner=owner)).run()
+    hint.close()
     database.close()
 
 
@@ -174,11 +177,6 @@ def bind(place: Sftp) -> socket.socket:
             ) from exc
         bound.set_inheritable(True)
         return bound
-
-
-def _take_back(database: Database, owner: str) -> None:
-    while database.ledger.sweep(owner=owner):
-        pass
 
 
 def _ledger(settings: Settings) -> tuple[str, str]:
