@@ -12,18 +12,21 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from wharfinger.config.settings import Settings, Sftp
 from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import ConfigError, UsageError
 from wharfinger.ledger import Database
 from wharfinger.ledger.hint import Hint
-from wharfinger.steps.registry import Registry
 from wharfinger.store import Store, Target
+
+if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
+    from wharfinger.config.place import Place
+    from wharfinger.config.settings import Settings, Sftp
+    from wharfinger.steps.registry import Registry
 
 LEDGERS = {"sqlite": "wharfinger.ledger.sqlite:SqliteDatabase"}
 ASIDE = {"sqlite": "wharfinger.ledger.sqlite.aside:move_aside"}
@@ -35,27 +38,34 @@ REBIND_S = 5.0
 
 def registry() -> Registry:
     """Every step that a pipeline may use, by name."""
+    from wharfinger.steps.registry import Registry
+
     return Registry()
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Place) -> Database:
     """The ledger's database: `sqlite` is `<data>/ledger.db`, `sqlite:///path` another file."""
     scheme, path = _ledger(settings)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     return cast(Database, _load(LEDGERS[scheme])(path, tree=settings.bucket))
 
 
-def move_ledger_aside(settings: Settings) -> Path:
+def move_ledger_aside(settings: Place) -> Path:
     """Give the ledger's file another name beside it: the next `open_database` makes a new one. Raises Busy while it is in use."""
     scheme, path = _ledger(settings)
     return cast(Path, _load(ASIDE[scheme])(path))
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Place) -> Store:
     """The store of objects: `local` is `<data>/store`, `file:///path` another directory."""
     url = f"file://{settings.data / 'store'}" if settings.store == "local" else settings.store
     scheme, path = _split(url, "store", STORES)
     return cast(Store, _load(STORES[scheme])(path))
+
+
+def open_hint(settings: Place) -> Hint:
+    """The line by which the processes of this installation wake each other."""
+    return Hint(settings.data / "run")
 
 
 def open_targets(settings: Settings, store: Store) -> Mapping[str, Target]:
@@ -77,7 +87,7 @@ def work(settings: Settings, *, express: bool = False) -> None:
     from wharfinger.engine.worker import Worker
 
     lifeline = _lifeline()
-    database, store, hint = open_database(settings), open_store(settings), Hint(settings.data / "run")
+    database, store, hint = open_database(settings), open_store(settings), open_hint(settings)
     worker = Worker(
         database.ledger,
         store,
@@ -118,7 +128,7 @@ async def _listen(settings: Settings, bound: socket.socket) -> None:
         loop.add_signal_handler(number, stopped.set)
     lifeline = _lifeline()
     lifeline.watch(partial(loop.call_soon_threadsafe, stopped.set))
-    database, store, hint = open_database(settings), open_store(settings), Hint(settings.data / "run")
+    database, store, hint = open_database(settings), open_store(settings), open_hint(settings)
     listener = await server.serve(
         settings.listeners.sftp,
         bound,
@@ -154,7 +164,7 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> None:
     if settings.listeners.sftp:
         bound = bind(settings.listeners.sftp)
         children.append(Child("sftp", (*wharf, "listen", "--fd", str(bound.fileno())), (bound.fileno(),)))
-    hint = Hint(settings.data / "run")
+    hint = open_hint(settings)
     Supervisor(children, notice=notice, bereaved=lambda owner: sweep(database.ledger, hint, owner=owner)).run()
     hint.close()
     database.close()
@@ -179,7 +189,7 @@ def bind(place: Sftp) -> socket.socket:
         return bound
 
 
-def _ledger(settings: Settings) -> tuple[str, str]:
+def _ledger(settings: Place) -> tuple[str, str]:
     url = f"sqlite://{settings.data / 'ledger.db'}" if settings.ledger == "sqlite" else settings.ledger
     return _split(url, "ledger", LEDGERS)
 

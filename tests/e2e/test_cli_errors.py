@@ -23,16 +23,33 @@ from desk import CONFIG, Desk
         (("data: ./data", "data: [unclosed"), "wharf.yaml:"),
     ],
 )
-@pytest.mark.parametrize("verb", ["check", "serve", "status"])
 def test_every_mistake_in_the_configuration_is_told_with_its_place(
-    wharf: Desk, mistake: tuple[str, str], told: str, verb: str
+    wharf: Desk, mistake: tuple[str, str], told: str
 ) -> None:
     assert mistake[0] in CONFIG
     wharf.write("wharf.yaml", CONFIG.replace(*mistake, 1))
-    said = wharf.refused(verb, code="CONFIG_INVALID", exit=1)
+    said = wharf.refused("check", code="CONFIG_INVALID", exit=1)
     assert re.search(r"wharf\.yaml:\d+:\d+: ", said)
     assert told in said
     assert "fix: " in said
+
+
+def test_serve_does_not_start_on_a_mistake(wharf: Desk) -> None:
+    wharf.write("wharf.yaml", CONFIG.replace("uses: deliver", "uses: delivr"))
+    wharf.refused("serve", code="CONFIG_INVALID", exit=1)
+
+
+def test_a_mistake_in_a_pipeline_hides_no_file(wharf: Desk) -> None:
+    wharf.write("a.csv", "a,b\n1,2\n")
+    wharf("put", "a.csv", "--customer", "acme")
+    wharf.write("wharf.yaml", CONFIG.replace("uses: deliver", "uses: delivr"))
+    assert [row["key"] for row in wharf("files", "--json").json] == ["acme/inbound/a.csv"]
+
+
+def test_a_mistake_in_where_things_are_never_shows_another_ledger(wharf: Desk) -> None:
+    wharf.write("wharf.yaml", CONFIG.replace("data: ./data", "dta: ./data"))
+    assert "data" in wharf.refused("status", code="CONFIG_INVALID", exit=1)
+    assert not (wharf.place / "wharf-data").exists()
 
 
 def test_several_mistakes_are_told_at_once(wharf: Desk) -> None:

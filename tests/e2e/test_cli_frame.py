@@ -145,6 +145,7 @@ def test_looking_loads_no_server(wharf: Desk, verb: str) -> None:
         loaded
         & {
             "asyncio",
+            "pydantic",
             "asyncssh",
             "cryptography",
             "uvloop",

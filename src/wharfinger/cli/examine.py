@@ -112,7 +112,7 @@ def _store(session: Session) -> Iterator[Finding]:
     for each in lost:
         yield Finding("store", "fail", each.message, "wharf store verify; then restore what is lost from a backup")
     if not lost:
-        yield Finding("store", "ok", f"the newest {many(files, 'file')} of the ledger are there")
+        yield Finding("store", "ok", f"it has the bytes of the newest {many(files, 'file')}")
 
 
 def _users(session: Session) -> Iterator[Finding]:

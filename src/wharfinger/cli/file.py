@@ -22,7 +22,7 @@ COLUMNS = (
     Column("at", "When", right=True),
     Column("took", "", right=True, style=lambda _: "dim"),
     Column("event", "Event"),
-    Column("text", "", folds=True),
+    Column("text", "", lambda row: "\n".join(row["text"]), folds=True),
 )
 
 

@@ -32,9 +32,9 @@ def rebuild(session: Session, force: bool, yes: bool) -> None:
     runs again, and what its destination holds already is not written a second time. Stop `wharf serve` first.
     """
     users = _cleared(session, force=force, yes=yes)
-    total = sum(1 for _ in session.store.list(session.settings.bucket))
+    total = sum(1 for _ in session.store.list(session.place.bucket))
     with progress("Rebuilding", total) as advance:
-        ledger, bucket = session.database.ledger, session.settings.bucket
+        ledger, bucket = session.database.ledger, session.place.bucket
         found = rebuild_from(session.store, ledger, bucket, seen=lambda some: advance(_objects(some)))
     session.database.accounts.keep(users)
     _tell(session, found, users)

@@ -72,6 +72,7 @@ def command(session: Session, files: tuple[Path, ...], customer: str | None, to:
     wanted = [Wanted(path, f"{owner}/{to}{path.name if to.endswith('/') else ''}", _size(path)) for path in files]
     with progress("Taking into custody", sum(w.size for w in wanted), bytes=True) as advance:
         answers = [answer for batch in _batches(wanted) for answer in _take(session, owner, batch, advance)]
+    session.wake([answer.file_id for answer in answers if isinstance(answer, Arrival)])
     return _tell(session, list(zip(wanted, answers)))
 
 

@@ -70,6 +70,7 @@ def _replay(session: Session, found: Sequence[FileRecord]) -> tuple[list[str], l
             group = [record.file_id for record in found[start : start + MANY]]
             for file_id, done in zip(group, session.database.ledger.replay(group)):
                 (again if done else busy).append(file_id)
+            session.wake(group)
             advance(len(group))
     return again, busy
 

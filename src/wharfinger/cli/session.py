@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wharfinger.config.place import Glance, Place
     from wharfinger.config.settings import Settings
     from wharfinger.ledger import Database
     from wharfinger.store import Store
@@ -27,22 +30,34 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The configuration. Raises ConfigError."""
-        from wharfinger import config
-        from wharfinger.steps.registry import Registry
+        from wharfinger import app, config
 
-        return config.read(self.config, Registry(), os.environ)
+        return config.read(self.config, app.registry(), os.environ)
 
     @cached_property
-    def tries(self) -> dict[str, int]:
+    def place(self) -> Place:
+        """Where ledger and store are. Raises ConfigError only where that cannot be told."""
+        return self._glance or self.settings
+
+    @cached_property
+    def tries(self) -> Mapping[str, int]:
         """How often each pipeline tries a file."""
+        if self._glance:
+            return self._glance.tries
         return {pipeline.name: pipeline.retry.tries for pipeline in self.settings.pipelines}
+
+    @cached_property
+    def _glance(self) -> Glance | None:
+        from wharfinger.config.place import glance
+
+        return glance(self.config, os.environ)
 
     @cached_property
     def database(self) -> Database:
         """The ledger's database."""
         from wharfinger import app
 
-        database = app.open_database(self.settings)
+        database = app.open_database(self.place)
         self._open.callback(database.close)
         return database
 
@@ -51,7 +66,15 @@ class Session:
         """The store of objects."""
         from wharfinger import app
 
-        return app.open_store(self.settings)
+        return app.open_store(self.place)
+
+    def wake(self, files: Sequence[str]) -> None:
+        """Tell waiting workers that these files are in line; without it they look within a second."""
+        from wharfinger import app
+
+        hint = app.open_hint(self.place)
+        hint.send(files)
+        hint.close()
 
     def move_ledger_aside(self) -> Path:
         """Give the ledger's file another name, and open a new one when it is asked for next."""
@@ -59,7 +82,7 @@ class Session:
 
         self.database.close()
         del self.database
-        return app.move_ledger_aside(self.settings)
+        return app.move_ledger_aside(self.place)
 
     def close(self) -> None:
         """Let go of what was opened."""

@@ -41,7 +41,7 @@ def command(session: Session) -> None:
 
 def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
     oldest = _oldest(session, counts)
-    free = free_space(session.settings.data)
+    free = free_space(session.place.data)
     return {
         "at": stamp(now),
         "files": {str(status): counts.files.get(status, 0) for status in Status},
@@ -53,10 +53,10 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "dead": counts.runs.get(State.DEAD, 0),
         "oldest_waiting_s": None if counts.oldest_ready is None else round(now - counts.oldest_ready, 3),
         "oldest_waiting": oldest and row(session, oldest),
-        "data": str(session.settings.data),
+        "data": str(session.place.data),
         "free_bytes": free,
-        "min_free_bytes": session.settings.min_free,
-        "takes_uploads": free >= session.settings.min_free,
+        "min_free_bytes": session.place.min_free,
+        "takes_uploads": free >= session.place.min_free,
     }
 
 
@@ -75,7 +75,8 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         if count or status == Status.TRANSFERRED:
             yield status, number(count)
     yield "in all", f"{number(sum(found['files'].values()))}, {size(found['bytes'])}"
-    yield "backlog", f"{number(found['backlog'])}, of which {number(found['leased'])} are with a worker"
+    leased = f", {number(found['leased'])} of them with a worker" if found["leased"] else ""
+    yield "backlog", number(found["backlog"]) + leased
     if found["oldest_waiting_s"] is not None:
         oldest = found["oldest_waiting"]
         why = f": {oldest['key']}: {remark(oldest, now)}" if oldest else ""

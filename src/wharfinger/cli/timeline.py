@@ -17,7 +17,7 @@ class Line:
     at: str
     event: str
     took: str
-    text: str
+    text: tuple[str, ...]
 
 
 def timeline(events: Sequence[Event], now: float) -> Iterator[Line]:
@@ -26,17 +26,19 @@ def timeline(events: Sequence[Event], now: float) -> Iterator[Line]:
     for event in events:
         claimed = event.data.get("claimed")
         if claimed is not None:
-            yield Line(_instant(claimed, now), "claimed", _since(before, claimed), f"by {event.data.get('owner', '?')}")
+            yield Line(
+                _instant(claimed, now), "claimed", _since(before, claimed), (f"by {event.data.get('owner', '?')}",)
+            )
             before = claimed
         yield from _steps(event.data.get("steps", ()))
-        yield Line(_instant(event.at, now), event.kind, _since(before, event.at), "; ".join(_said(event.data, now)))
+        yield Line(_instant(event.at, now), event.kind, _since(before, event.at), tuple(_said(event.data, now)))
         before = event.at
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     for step in steps:
         outcome = "" if step["outcome"] == "ok" else f": {step['outcome']}"
-        yield Line("", f"  {step['name']}", span(step["seconds"]), f"{step['uses']}{outcome}")
+        yield Line("", f"  {step['name']}", span(step["seconds"]), (f"{step['uses']}{outcome}",))
 
 
 def _said(data: Mapping[str, Any], now: float) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wharfinger.model import FileRecord, State
+from wharfinger.model import FileRecord, State, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,18 @@ def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
         case State.READY:
             return _ready(record, tries, now)
         case State.DEAD:
-            return Why("dead letter: nothing more happens until it is replayed", next=f"wharf replay {record.file_id}")
+            return _dead(record)
         case State.CANCELLED:
             return Why("cancelled: nothing more happens until it is replayed", next=f"wharf replay {record.file_id}")
         case State.DONE:
             return None
+
+
+def _dead(record: FileRecord) -> Why:
+    if record.status is Status.QUARANTINED:
+        said = "dead letter: its bytes are at fault; only another pipeline, or another file, helps"
+        return Why(said, next=f"wharf route explain {record.file_id}")
+    return Why("dead letter: nothing more happens until it is replayed", next=f"wharf replay {record.file_id}")
 
 
 def _ready(record: FileRecord, tries: Mapping[str, int], now: float) -> Why:

@@ -34,7 +34,9 @@ def many(count: int, noun: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time: "4 ms", "1.2 s", "3 min", "2 h 5 min", "3 d 4 h"."""
+    """A length of time: "0.2 ms", "14 ms", "1.2 s", "3 min", "2 h 5 min", "3 d 4 h"."""
+    if 0 < seconds < 0.00995:
+        return f"{seconds * 1000:.1f} ms"
     if seconds < 0.9995:
         return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 99.95:

@@ -27,7 +27,9 @@ def test_sizes_are_in_units_of_a_thousand(count: int, said: str) -> None:
     ("seconds", "said"),
     [
         (0, "0 ms"),
-        (0.0042, "4 ms"),
+        (0.00018, "0.2 ms"),
+        (0.0042, "4.2 ms"),
+        (0.0142, "14 ms"),
         (0.9999, "1 s"),
         (1.25, "1.2 s"),
         (90, "90 s"),
