@@ -1,0 +1,124 @@
+"""`wharf serve` as a person or an init system runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from desk import Desk
+
+
+@pytest.fixture
+def key(wharf: Desk) -> str:
+    wharf("users", "add", "bob", "--customer", "acme", "--new-key", "keys/bob")
+    return "keys/bob"
+
+
+@contextmanager
+def serving(wharf: Desk, *words: str) -> Iterator[subprocess.Popen[str]]:
+    process = wharf.start("serve", *words)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=30)
+
+
+def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout
+    told: dict[str, Any] = json.loads(process.stdout.readline())
+    return told
+
+
+def until(truth: Callable[[], Any], seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (answer := truth()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return answer
+
+
+def transferred(wharf: Desk, count: int) -> Callable[[], bool]:
+    return lambda: len(wharf("files", "--status", "transferred", "--json").json) == count
+
+
+def test_a_file_goes_from_sftp_to_delivered_and_a_signal_ends_all(wharf: Desk, key: str) -> None:
+    with serving(wharf, "--json") as process:
+        told = ready(process)
+        assert re.fullmatch(r"SHA256:\S{43}", told["sftp"]["fingerprint"])
+        assert told["workers"] == 2
+        wharf.write("a.csv", "a,b\n1,2\n")
+        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-i", key, "-b", "-"]
+        command = ["sftp", "-q", *options, "-P", str(told["sftp"]["port"]), f"bob@{told['sftp']['host']}"]
+        subprocess.run(command, input="put a.csv inbound/", text=True, cwd=wharf.place, check=True, capture_output=True)
+        until(transferred(wharf, 1))
+        assert (wharf.place / "out/acme/inbound/a.csv").read_text() == "a,b\n1,2\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "stopped\n")
+
+
+def test_a_person_is_told_where_it_listens_and_how_to_stop(wharf: Desk, key: str) -> None:
+    with serving(wharf) as process:
+        assert process.stderr
+        said = "".join(process.stderr.readline() for _ in range(4))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert re.search(r"SFTP on 127\.0\.0\.1:\d+", said)
+    assert "host key SHA256:" in said
+    assert "Ctrl-C" in said
+    assert process.returncode == 0
+
+
+def test_what_is_put_while_it_serves_is_worked_on_at_once(wharf: Desk) -> None:
+    with serving(wharf, "--json") as process:
+        ready(process)
+        wharf.write("a.csv", "a,b\n1,2\n")
+        wharf("put", "a.csv", "--customer", "acme")
+        until(transferred(wharf, 1))
+        (record,) = wharf("files", "--json").json
+    assert record["pipeline"] == "tables"
+
+
+def test_a_worker_that_dies_is_told_and_started_again(wharf: Desk) -> None:
+    with serving(wharf, "--json") as process:
+        ready(process)
+        listed = subprocess.run(
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+        )
+        worker = next(int(line.split()[0]) for line in listed.stdout.splitlines() if " worker" in line)
+        os.kill(worker, signal.SIGKILL)
+        assert process.stderr
+        assert re.match(r"worker-\d ended \(.*\); it is started again", process.stderr.readline())
+        wharf.write("a.csv", "a,b\n1,2\n")
+        wharf("put", "a.csv", "--customer", "acme")
+        until(transferred(wharf, 1))
+
+
+def test_doctor_knows_its_own_server(wharf: Desk) -> None:
+    with serving(wharf, "--json") as process:
+        port = ready(process)["sftp"]["port"]
+        env = {"WHARF_LISTENERS__SFTP__PORT": str(port)}
+        found = {f["part"]: f for f in wharf("doctor", "--json", env=env).json["findings"]}
+    assert found["sftp"]["verdict"] == "ok"
+    assert "wharf serves" in found["sftp"]["text"]
+
+
+def test_a_ledger_in_use_is_not_moved_aside(wharf: Desk) -> None:
+    wharf.write("a.csv", "a,b\n1,2\n")
+    wharf("put", "a.csv", "--customer", "acme")
+    with serving(wharf, "--json") as process:
+        ready(process)
+        said = wharf.refused("ledger", "rebuild", "--force", "--yes", code="LEDGER_BUSY", exit=1)
+    assert "stop wharf serve" in said
+    assert len(wharf("files", "--json").json) == 1
