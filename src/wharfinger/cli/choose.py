@@ -9,6 +9,7 @@ from wharfinger.cli.session import Session
 from wharfinger.errors import UsageError
 from wharfinger.ledger import Accounts, User
 from wharfinger.model import FileRecord
+from wharfinger.names import key_fault
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 """What a user may be called: safe in paths, logs and on command lines."""
@@ -52,8 +53,7 @@ def sound(user: User) -> User:
     if not NAME.fullmatch(user.name):
         fix = "use 1 to 64 of: letters, digits, _ . @ -; the first a letter, digit or _"
         raise UsageError(f"{user.name!r} cannot be a user's name", code="NAME_UNSAFE", fix=fix)
-    parts = user.home.split("/")
-    if parts[0] != user.customer or any(part in ("", ".", "..") for part in parts):
+    if user.home.split("/")[0] != user.customer or key_fault(user.home):
         fix = f"use {user.customer!r}, or a folder below it such as '{user.customer}/north'"
         raise UsageError(f"the home {user.home!r} lies outside the customer's tree", code="NAME_UNSAFE", fix=fix)
     return user

@@ -25,7 +25,7 @@ from wharfinger.errors import NameRefused, NoSpace, UsageError, WharfingerError
 from wharfinger.ingest import Upload, land
 from wharfinger.ledger import MANY
 from wharfinger.model import Arrival, ulid
-from wharfinger.steps.name import fault, shown
+from wharfinger.names import key_fault, shown
 from wharfinger.steps.sniff import HEAD
 
 Advance = Callable[[float], None]
@@ -114,7 +114,7 @@ def _staged(session: Session, customer: str, wanted: Wanted, to: Path, advance: 
 
 
 def _admit(session: Session, wanted: Wanted, scratch: Path) -> None:
-    if why := fault(wanted.key):
+    if why := key_fault(wanted.key):
         raise NameRefused(f"the name {shown(wanted.key)} {why}", fix="name it otherwise: --to inbound/another-name")
     free = free_space(scratch)
     if free - wanted.size < session.settings.min_free:

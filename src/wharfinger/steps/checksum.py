@@ -18,8 +18,8 @@ from isal import isal_zlib
 
 from wharfinger.config.settings import option
 from wharfinger.errors import Rejected
+from wharfinger.names import shown
 from wharfinger.steps import Output, Reader, Result, Scratch, Step
-from wharfinger.steps.name import shown
 from wharfinger.steps.template import Template
 
 PIECE = 1 << 20  # bytes read at once

@@ -19,10 +19,10 @@ from typing import Annotated, Any, Literal
 
 from wharfinger.config.settings import option
 from wharfinger.errors import Rejected
+from wharfinger.names import shown
 from wharfinger.steps import Output, Reader, Result, Scratch, Step
 from wharfinger.steps.guard import Guard, Limits
 from wharfinger.steps.inflate import AGAIN, GZIP, gunzip
-from wharfinger.steps.name import shown
 from wharfinger.steps.sniff import HEAD, media_type
 from wharfinger.steps.unzip import ZIP, contents, is_document, only_member, open_zip
 

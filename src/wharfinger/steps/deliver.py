@@ -16,8 +16,8 @@ from pydantic import AfterValidator, Field
 
 from wharfinger.config.settings import option
 from wharfinger.errors import Rejected
+from wharfinger.names import shown
 from wharfinger.steps import Output, Reader, Result, Scratch, Step
-from wharfinger.steps.name import shown
 from wharfinger.steps.template import Template, makes_key
 
 SAME_KEY = Template("{folder}/{name}")

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 from wharfinger.config.settings import option
 from wharfinger.errors import Rejected, Transient
-from wharfinger.steps.name import shown
+from wharfinger.names import shown
 
 UNWEIGHED = 10 << 20
 """Bytes that may come out before the ratio counts: small files of one letter repeated are no attack."""

@@ -17,8 +17,9 @@ from typing import Any
 from pydantic_core import CoreSchema, core_schema
 
 from wharfinger.config.words import nearest
+from wharfinger.names import key_fault
 from wharfinger.steps import Reader
-from wharfinger.steps.name import fault, safe_key, safe_name
+from wharfinger.steps.name import safe_key, safe_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Template(str):
 
 def makes_key(template: Template) -> Template:
     """`template`, if what it makes of an ordinary file is a safe key; else raises ValueError."""
-    if why := fault(template.example()):
+    if why := key_fault(template.example()):
         raise ValueError(f"'{template}' makes '{template.example()}', which {why}")
     return template
 

@@ -23,8 +23,8 @@ from pydantic import ConfigDict, TypeAdapter
 
 from wharfinger.errors import Rejected
 from wharfinger.model import Arrival
+from wharfinger.names import key_fault
 from wharfinger.steps import FACTS, Output, Reader, Result, Scratch, Step
-from wharfinger.steps.name import fault
 from wharfinger.steps.reference import describe
 from wharfinger.steps.sniff import HEAD, media_type
 
@@ -146,7 +146,7 @@ class Kept:
 
     def put(self, path: Path, key: str) -> None:
         """Keep a file of the scratch directory."""
-        if why := fault(key):
+        if why := key_fault(key):
             raise Breach(f"delivered under {key!r}, which {why}")
         self.files[key] = path.read_bytes()
 
@@ -198,7 +198,7 @@ def _laid(path: Path, data: bytes | Path) -> Path:
 
 
 def _made(output: Output, readers: Sequence[Reader], folder: Path) -> Made:
-    if why := "has a folder in it" if "/" in output.name else fault(output.name):
+    if why := "has a folder in it" if "/" in output.name else key_fault(output.name):
         raise Breach(f"the output's name {output.name!r} {why}")
     return Made(output.name, output.media_type, _source(output, readers, folder / "scratch"))
 

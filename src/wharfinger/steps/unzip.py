@@ -17,10 +17,11 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from isal import isal_zlib
 
 from wharfinger.errors import Rejected
+from wharfinger.names import shown
 from wharfinger.steps import Reader
 from wharfinger.steps.guard import Guard
 from wharfinger.steps.inflate import AGAIN, PIECE_OUT, inflate
-from wharfinger.steps.name import member_fault, shown
+from wharfinger.steps.name import member_fault
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 """How an archive begins, and how one begins that has no members (APPNOTE 4.3.7 and 4.3.16)."""

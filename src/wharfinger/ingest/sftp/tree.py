@@ -6,42 +6,17 @@ A path on the wire is a key in the ledger's namespace below the user's home; it 
 
 from __future__ import annotations
 
-import re
 import time
 
 from wharfinger.errors import NameRefused
 from wharfinger.ingest.sftp import codec
 from wharfinger.ledger import Entry, User
+from wharfinger.names import key_fault, shown
 
 STANDARD = ("errors", "inbound", "outbound", "receipts")
 """The directories that every home has."""
 
-MAX_NAME = 255
-"""Bytes of one name in UTF-8: what clients' own file systems allow."""
-
-MAX_KEY = 1024
-"""Bytes of a whole key in UTF-8: what S3 allows."""
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
 _DIRECTORY, _FILE = 0o040755, 0o100644  # st_mode of POSIX: the kind, and who may what
-
-
-def check(name: str) -> str:
-    """`name`, if it may be the name of a file or directory. Raises NameRefused, which says why."""
-    if name == "..":
-        raise NameRefused("'..' cannot be part of a name that is written")
-    if "\\" in name:
-        raise NameRefused(f"{name!r} holds a backslash", fix="use / between directories")
-    if found := _CONTROL.search(name):
-        raise NameRefused(f"{name!r} holds the control character U+{ord(found[0]):04X}")
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError as exc:
-        raise NameRefused(f"{name!r} is not UTF-8", fix="set your client to UTF-8") from exc
-    if size > MAX_NAME:
-        raise NameRefused(f"the name {name[:20]!r}... has {size} bytes; at most {MAX_NAME} are allowed")
-    return name
 
 
 def resolve(path: str) -> str:
@@ -68,10 +43,11 @@ class Tree:
         return [f"{self._home}/{name}" for name in STANDARD]
 
     def key(self, path: str) -> str:
-        """The key that `path` names, each of its names checked once, here. Raises NameRefused; nothing is rewritten."""
-        key = "/".join([self._home, *(check(name) for name in path.split("/") if name not in ("", "."))])
-        if len(key) > MAX_KEY // 4 and len(key.encode()) > MAX_KEY:
-            raise NameRefused(f"the path {path[:40]!r}... is longer than {MAX_KEY} bytes", fix="use fewer directories")
+        """The key that `path` names, checked once, here. Raises NameRefused; nothing is rewritten."""
+        key = "/".join([self._home, *(name for name in path.split("/") if name not in ("", "."))])
+        if why := key_fault(key):
+            fix = "send it under another name: in UTF-8, with / between directories"
+            raise NameRefused(f"the name {shown(self.path(key))} {why}", fix=fix)
         return key
 
     def find(self, path: str) -> str:

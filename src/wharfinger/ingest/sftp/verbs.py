@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from wharfinger import names
 from wharfinger.errors import NameRefused, NotFound
 from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.codec import Code
 from wharfinger.ingest.sftp.handle import Listing, Reading
 from wharfinger.ingest.sftp.intake import Intake
-from wharfinger.ingest.sftp.tree import MAX_NAME, Tree, attributes, resolve
+from wharfinger.ingest.sftp.tree import Tree, attributes, resolve
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Entry
 
@@ -258,7 +259,7 @@ class Verbs:
         return codec.extended(
             request.id,
             *(space.f_bsize, space.f_frsize, space.f_blocks, free, free),
-            *(space.f_files, space.f_favail, space.f_favail, 0, 0, MAX_NAME),
+            *(space.f_files, space.f_favail, space.f_favail, 0, 0, names.PART),
         )
 
     def _limits(self, request: codec.Limits) -> bytes:

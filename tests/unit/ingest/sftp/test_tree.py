@@ -1,4 +1,4 @@
-"""Names: checked once, refused with a reason, never rewritten, never above the home."""
+"""Paths: walked, checked by the rules of all names (tests/unit/test_names.py), never above the home."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wharfinger.errors import NameRefused
-from wharfinger.ingest.sftp.tree import MAX_KEY, MAX_NAME, Tree, check, resolve
+from wharfinger.ingest.sftp.tree import Tree, resolve
 from wharfinger.ledger import Entry, User
 
 TREE = Tree(User("ann", customer="acme", home="acme"))
@@ -22,39 +22,6 @@ def test_absolute_and_relative_paths_name_the_same_key(path: str) -> None:
 def test_the_root_is_the_home(path: str) -> None:
     assert TREE.key(path) == "acme"
     assert TREE.path("acme") == "/"
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("..", "'..'"),
-        ("a\\b", "backslash"),
-        ("a\0b", r"U\+0000"),
-        ("a\nb", r"U\+000A"),
-        ("a\x7fb", r"U\+007F"),
-        ("a\x85b", r"U\+0085"),
-        ("caf\udce9", "UTF-8"),
-        ("x" * (MAX_NAME + 1), "256 bytes"),
-        ("é" * 128, "256 bytes"),
-    ],
-)
-def test_a_bad_name_is_refused_with_its_reason(name: str, why: str) -> None:
-    with pytest.raises(NameRefused, match=why):
-        check(name)
-    with pytest.raises(NameRefused, match=why):
-        TREE.key(f"inbound/{name}/a")
-
-
-@pytest.mark.parametrize(
-    "name", ["x" * MAX_NAME, "file#123", "…", "a b", "~a", ".hidden", "a..b", "e\u0301", "%2e%2e", "a:b"]
-)
-def test_every_other_name_is_kept_as_sent(name: str) -> None:
-    assert TREE.key(f"inbound/{name}") == f"acme/inbound/{name}"
-
-
-def test_a_path_of_many_good_names_may_be_too_long() -> None:
-    with pytest.raises(NameRefused, match=str(MAX_KEY)):
-        TREE.key("/".join(["d" * 200] * 6))
 
 
 @given(st.text(st.sampled_from("a./\\"), max_size=30))
