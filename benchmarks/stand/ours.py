@@ -108,9 +108,10 @@ def listening(work: Path, keys: Keys, env: Mapping[str, str]) -> Iterator[Wharf]
     """The SFTP process alone, as `wharf serve` starts it beside the workers."""
     with closing(opened(work)) as wired, socket.create_server((HOST, 0), backlog=1024) as bound:
         _seed(wired.database, keys)
-        fd = bound.fileno()
+        fd, port = bound.fileno(), bound.getsockname()[1]
         with running([*_command(work), "listen", "--fd", str(fd)], env=env, pass_fds=[fd]) as process:
-            yield _served(process.pid, bound.getsockname()[1], keys, wired.database)
+            bound.close()
+            yield _served(process.pid, port, keys, wired.database)
 
 
 def _command(work: Path) -> list[str]:

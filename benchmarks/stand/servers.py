@@ -34,7 +34,13 @@ class Server:
 
     def ssh_options(self, cipher: str = FAST) -> list[str]:
         """What OpenSSH's clients need to reach it; with an empty `cipher` they choose."""
-        settings = ["IdentitiesOnly=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
+        settings = [
+            "IdentitiesOnly=yes",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            "ConnectTimeout=10",
+        ]
         chosen = ["-c", cipher] if cipher else []
         return ["-F", "none", "-i", str(self.key), *(f"-o{setting}" for setting in settings), *chosen]
 
