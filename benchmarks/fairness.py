@@ -11,18 +11,19 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from stand.load import pace, sessions
-from stand.measure import percentile
+from stand.measure import figure, percentile
 from stand.ours import BUCKET, Wharf, opened, wharf
 from stand.run import Bench, bench
 from stand.servers import Keys
 from wharfinger.ingest import Upload, land
 from wharfinger.ledger import MANY
-from wharfinger.model import State, ulid
+from wharfinger.model import ulid
 
 SIZE = 10_240  # bytes
 RATE = 10.0  # files/s of the small customer
@@ -39,19 +40,33 @@ def main() -> None:
         landed(b, dump)
         with wharf(b.work, keys, b.env) as running:
             busy = probe(b, running, probes, "busy")
-            left = running.database.catalog.counts().runs.get(State.READY, 0)
-            running.delivered(0, dump, customer=LARGE, within_s=900)
-        report(b, {"idle": idle, "behind the dump": busy}, dump, left)
+            b.tell("the rest of the dump")
+            running.drained(within_s=900)
+            dumped = running.delivered(0, dump, customer=LARGE)
+        report(b, idle, busy, dumped)
 
 
-def probe(b: Bench, running: Wharf, files: int, name: str) -> list[float]:
-    """Milliseconds from CLOSE to delivered for the small customer's files."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One file of the small customer. Epoch seconds."""
+
+    closed: float
+    delivered: float
+
+    @property
+    def ms(self) -> float:
+        """From CLOSE to delivered."""
+        return (self.delivered - self.closed) * 1e3
+
+
+def probe(b: Bench, running: Wharf, files: int, name: str) -> list[Probe]:
+    """The small customer's files, one after the other."""
     b.tell(f"{files} files, {name}")
     begun = time.time()
     with sessions(running.as_user(SMALL), 1) as session:
         sent = pace(session, [f"inbound/bucket/{name}-{n}.csv" for n in range(files)], SIZE, rate=RATE)
-    at = {r.key: r.transfer_timestamp for r in running.delivered(begun, files, customer=SMALL)}
-    return [((at[f"{SMALL}/{one.name}"] or 0.0) - one.closed) * 1e3 for one in sent]
+    at = running.delivered(begun, files, customer=SMALL)
+    return [Probe(one.closed, at[f"{SMALL}/{one.name}"]) for one in sent]
 
 
 def landed(b: Bench, files: int) -> None:
@@ -78,17 +93,21 @@ def _staged(scratch: Path, number: int, body: bytes) -> Upload:
     return Upload(path, key, version, len(body), hashlib.sha256(body).hexdigest(), LARGE, body[:8192])
 
 
-def report(b: Bench, turns: dict[str, Sequence[float]], dump: int, left: int) -> None:
-    """Both distributions, and their ratio."""
+def report(b: Bench, idle: Sequence[Probe], busy: Sequence[Probe], dumped: Mapping[str, float]) -> None:
+    """Both distributions, and their ratio; behind the dump counts only what was closed before the dump was done."""
+    done = max(dumped.values())
+    behind = [one for one in busy if one.closed < done] or busy
+    turns = {"idle": [one.ms for one in idle], "behind the dump": [one.ms for one in behind]}
     rows = [[name, len(ms), percentile(ms, 50), percentile(ms, 99), max(ms)] for name, ms in turns.items()]
-    note = f"{left:,} of the {dump:,} files were still waiting when the small customer's last file had been delivered."
+    rate = len(dumped) / (done - min(dumped.values()))
+    note = f"The {len(dumped):,} files of the dump were delivered at {figure(rate)} files/s meanwhile; later ones are not counted."
     b.report.table(
         "One file of a small customer, close to delivered", ["", "files", "p50, ms", "p99, ms", "worst, ms"], rows, note
     )
-    idle, busy = turns.values()
-    b.report.aim("p99 behind the dump over the idle p99", percentile(busy, 99) / percentile(idle, 99), "<=", 3, "times")
-    b.report.samples("ms", {name: list(ms) for name, ms in turns.items()})
-    b.report.counts |= {"probes delivered": len(idle) + len(busy), "dumped and delivered": dump}
+    slower = percentile(turns["behind the dump"], 99) / percentile(turns["idle"], 99)
+    b.report.aim("p99 behind the dump over the idle p99", slower, "<=", 3, "times")
+    b.report.samples("ms", turns)
+    b.report.counts |= {"probes delivered": len(idle) + len(busy), "dumped and delivered": len(dumped)}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,17 +53,33 @@ class Wharf:
         s = self.server
         return Server(s.name, s.port, name, s.key, s.pid, s.held)
 
+    def drained(self, within_s: float = 120) -> None:
+        """Wait until every file has come to its end; raises TimeoutError."""
+
+        def is_drained() -> bool:
+            files = self.database.catalog.counts().files
+            return all(count == 0 or status.is_final for status, count in files.items())
+
+        self._wait(is_drained, "all files", within_s)
+
     def delivered(
         self, since: float, count: int, *, customer: str = "bench", within_s: float = 120
-    ) -> list[FileRecord]:
-        """The records of the `count` files that came since, once all are delivered; raises TimeoutError."""
+    ) -> dict[str, float]:
+        """When (epoch s) each of `count` files, by key, that came since was delivered, once all are; raises TimeoutError."""
+
+        def records() -> dict[str, float]:
+            wanted = Filter(customer=customer, since=since, status=Status.TRANSFERRED)
+            return {record.key: record.transfer_timestamp or 0.0 for record in self._records(wanted)}
+
+        self._wait(lambda: len(records()) >= count, f"{count} files of {customer}", within_s)
+        return records()
+
+    def _wait(self, truth: Callable[[], bool], what: str, within_s: float) -> None:
         end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            records = list(self._records(Filter(customer=customer, since=since)))
-            if sum(record.status is Status.TRANSFERRED for record in records) >= count:
-                return records
-            time.sleep(0.2)
-        raise TimeoutError(f"{count} files were not delivered in {within_s:.0f} s: {self.database.catalog.counts()}")
+        while not truth():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{what} were not delivered in {within_s:.0f} s: {self.database.catalog.counts()}")
+            time.sleep(0.05)
 
     def _records(self, wanted: Filter) -> Iterator[FileRecord]:
         after = ""

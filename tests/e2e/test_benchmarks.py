@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,29 @@ def run_small(name: str, tmp_path: Path, *options: str) -> dict[str, Any]:
 def test_ledger_benchmark_fills_what_it_says_and_claims_after_a_kill(tmp_path):
     counts = run_small("ledger", tmp_path)["counts"]
     assert counts == {"transferred of 2000": 2000, "transferred of 4000": 4000, "claimed after kill -9": 64}
+
+
+needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="the load comes through OpenSSH's client")
+
+
+@needs_ssh
+@pytest.mark.slow
+def test_every_server_holds_what_the_ingest_benchmark_sent(tmp_path):
+    counts = run_small("ingest", tmp_path, "--fsync-delay-ms", "1")["counts"]
+    assert counts.pop("sent to each") == 128
+    assert set(counts.values()) == {128}
+    assert {"wharfinger holds", "plain asyncssh holds"} <= set(counts)
+
+
+@needs_ssh
+@pytest.mark.slow
+def test_end_to_end_benchmark_sees_every_file_delivered(tmp_path):
+    counts = run_small("end_to_end", tmp_path)["counts"]
+    assert counts == {"delivered in floods": 128, "delivered when paced": 80}
+
+
+@needs_ssh
+@pytest.mark.slow
+def test_fairness_benchmark_sees_both_customers_served(tmp_path):
+    counts = run_small("fairness", tmp_path)["counts"]
+    assert counts == {"probes delivered": 40, "dumped and delivered": 1000}
