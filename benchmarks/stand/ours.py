@@ -53,7 +53,7 @@ class Wharf:
         s = self.server
         return Server(s.name, s.port, name, s.key, s.pid, s.held)
 
-    def drained(self, within_s: float = 120) -> None:
+    def drained(self, within_s: float = 60) -> None:
         """Wait until every file has come to its end; raises TimeoutError."""
 
         def is_drained() -> bool:
@@ -63,7 +63,7 @@ class Wharf:
         self._wait(is_drained, "all files", within_s)
 
     def delivered(
-        self, since: float, count: int, *, customer: str = "bench", within_s: float = 120
+        self, since: float, count: int, *, customer: str = "bench", within_s: float = 60
     ) -> dict[str, float]:
         """When (epoch s) each of `count` files, by key, that came since was delivered, once all are; raises TimeoutError."""
 

@@ -46,7 +46,7 @@ needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="the load com
 @needs_ssh
 @pytest.mark.slow
 def test_every_server_holds_what_the_ingest_benchmark_sent(tmp_path):
-    slower = ["--fsync-delay-ms", "1"] if shutil.which("cc") else []
+    slower = ["--fsync-delay-ms", "20"] if shutil.which("cc") else []
     counts = run_small("ingest", tmp_path, *slower)["counts"]
     assert counts.pop("sent to each") == 128
     assert set(counts.values()) == {128}
