@@ -62,9 +62,7 @@ class Wharf:
 
         self._wait(is_drained, "all files", within_s)
 
-    def delivered(
-        self, since: float, count: int, *, customer: str = "bench", within_s: float = 60
-    ) -> dict[str, float]:
+    def delivered(self, since: float, count: int, *, customer: str = "bench", within_s: float = 60) -> dict[str, float]:
         """When (epoch s) each of `count` files, by key, that came since was delivered, once all are; raises TimeoutError."""
 
         def records() -> dict[str, float]:
