@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from databases import DATABASES, Clock
+from rig.databases import DATABASES, Clock
 from wharfinger.ledger import Accounts, Catalog, Database, Ledger, Namespace
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from databases import (
+from rig.databases import (
     SHA256,
     START,
     Clock,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from databases import (
+from rig.databases import (
     START,
     Clock,
     an_arrival,

@@ -11,7 +11,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from databases import DATABASES, START, Clock, an_arrival, failed, lease, quarantined, retried, transferred, unrouted
+from rig.databases import (
+    DATABASES,
+    START,
+    Clock,
+    an_arrival,
+    failed,
+    lease,
+    quarantined,
+    retried,
+    transferred,
+    unrouted,
+)
 from wharfinger.ledger import Database, Filter, chain
 from wharfinger.model import Arrival, Run, ulid
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from databases import DATABASES, an_arrival, arrive_in, arrived, transferred, work_off
+from rig.databases import DATABASES, an_arrival, arrive_in, arrived, transferred, work_off
 from wharfinger.ledger import Database, Filter, Ledger, chain
 from wharfinger.model import Status
 

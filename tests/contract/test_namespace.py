@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from databases import SHA256, START, Clock, an_arrival, arrived
+from rig.databases import SHA256, START, Clock, an_arrival, arrived
 from wharfinger.ledger import Catalog, Entry, Ledger, Namespace, chain
 from wharfinger.model import Arrival
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from archives import zipped
+from rig.archives import zipped
 from wharfinger.errors import Rejected
 from wharfinger.steps import BUILTIN, Scratch, testkit
 from wharfinger.steps.reference import describe

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
-import faultdisk
+from rig import faultdisk
 from wharfinger.errors import WharfingerError
 from wharfinger.model import ObjectRef, derive
 from wharfinger.store import Copy, Delivery, Put, directory, disk, journal

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from rig import yard as rig
-from rig.yard import Yard, wait_until
+from rig.waiting import wait_until
+from rig.yard import Yard
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.ledger import LARGE

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import faultdisk
+from rig import faultdisk
 from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import Delivery
 from wharfinger.store.directory import DirectoryTarget

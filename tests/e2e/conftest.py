@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from desk import CONFIG, Desk
+from rig.command import CONFIG, Wharf
 
 
 @pytest.fixture
-def wharf(tmp_path: Path) -> Desk:
+def wharf(tmp_path: Path) -> Wharf:
     """The command in a directory that has a configuration and nothing else."""
     (tmp_path / "wharf.yaml").write_text(CONFIG)
     (tmp_path / "out").mkdir()
-    return Desk(tmp_path)
+    return Wharf(tmp_path)
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Desk:
+def empty(tmp_path: Path) -> Wharf:
     """The command where there is nothing at all."""
-    return Desk(tmp_path)
+    return Wharf(tmp_path)

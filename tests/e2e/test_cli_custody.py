@@ -6,22 +6,22 @@ import json
 import socket
 from pathlib import Path
 
-from desk import CONFIG, Desk
+from rig.command import CONFIG, Wharf
 
 TABLE = "a,b\n1,2\n"
 
 
-def put(wharf: Desk, *names: str) -> list[str]:
+def put(wharf: Wharf, *names: str) -> list[str]:
     for name in names:
         wharf.write(name, TABLE)
     return [row["file_id"] for row in wharf("put", *names, "--customer", "acme", "--json").json]
 
 
-def objects(wharf: Desk) -> list[Path]:
+def objects(wharf: Wharf) -> list[Path]:
     return [path for path in (wharf.place / "data/store/objects").rglob("*") if path.is_file()]
 
 
-def test_the_store_lists_and_shows_what_it_has(wharf: Desk) -> None:
+def test_the_store_lists_and_shows_what_it_has(wharf: Wharf) -> None:
     (file_id,) = put(wharf, "a b.csv")
     (row,) = wharf("store", "ls", "--json").json
     assert row["about"]["file_id"] == file_id
@@ -30,7 +30,7 @@ def test_the_store_lists_and_shows_what_it_has(wharf: Desk) -> None:
     assert wharf("store", "ls", "globex", "--json").json == []
 
 
-def test_verify_finds_what_was_changed_and_what_is_missing(wharf: Desk) -> None:
+def test_verify_finds_what_was_changed_and_what_is_missing(wharf: Wharf) -> None:
     put(wharf, "a.csv", "b.csv", "c.csv")
     assert wharf("store", "verify", "--json").json["problems"] == []
     changed, missing, _ = objects(wharf)
@@ -42,12 +42,12 @@ def test_verify_finds_what_was_changed_and_what_is_missing(wharf: Desk) -> None:
     assert sorted(problem["kind"] for problem in said.json["problems"]) == ["missing", "sha256"]
 
 
-def lose_ledger(wharf: Desk) -> None:
+def lose_ledger(wharf: Wharf) -> None:
     for path in (wharf.place / "data").glob("ledger.db*"):
         path.unlink()
 
 
-def test_a_lost_ledger_is_rebuilt_with_the_same_records(wharf: Desk) -> None:
+def test_a_lost_ledger_is_rebuilt_with_the_same_records(wharf: Wharf) -> None:
     put(wharf, "a.csv", "b.csv")
     before = wharf("files", "--json").json
     lose_ledger(wharf)
@@ -56,7 +56,7 @@ def test_a_lost_ledger_is_rebuilt_with_the_same_records(wharf: Desk) -> None:
     assert wharf("files", "--json").json == before
 
 
-def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept(wharf: Desk) -> None:
+def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept(wharf: Wharf) -> None:
     put(wharf, "a.csv")
     wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
     assert "--force" in wharf.refused("ledger", "rebuild", code="LEDGER_EXISTS", exit=2)
@@ -66,18 +66,18 @@ def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept
     assert len(list((wharf.place / "data").glob("ledger.db.*"))) >= 1
 
 
-def findings(wharf: Desk) -> dict[str, str]:
+def findings(wharf: Wharf) -> dict[str, str]:
     return {finding["part"]: finding["verdict"] for finding in wharf("doctor", "--json").json["findings"]}
 
 
-def test_doctor_finds_nothing_wrong_with_a_sound_installation(wharf: Desk) -> None:
+def test_doctor_finds_nothing_wrong_with_a_sound_installation(wharf: Wharf) -> None:
     wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
     said = wharf("doctor")
     assert said.code == 0, said
     assert set(findings(wharf).values()) == {"ok"}
 
 
-def test_doctor_names_each_broken_part_with_what_mends_it(wharf: Desk) -> None:
+def test_doctor_names_each_broken_part_with_what_mends_it(wharf: Wharf) -> None:
     put(wharf, "a.csv")
     objects(wharf)[0].unlink()
     (wharf.place / "out").rmdir()
@@ -90,7 +90,7 @@ def test_doctor_names_each_broken_part_with_what_mends_it(wharf: Desk) -> None:
     assert all(broken.values())
 
 
-def test_doctor_of_a_broken_configuration_tells_its_mistakes(wharf: Desk) -> None:
+def test_doctor_of_a_broken_configuration_tells_its_mistakes(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", "data: ./data\ncustomres: {}\n")
     said = wharf("doctor", "--json")
     assert said.code == 1
@@ -98,13 +98,13 @@ def test_doctor_of_a_broken_configuration_tells_its_mistakes(wharf: Desk) -> Non
     assert "wharf.yaml:" in finding["text"]
 
 
-def test_doctor_warns_of_users_without_a_customer(wharf: Desk) -> None:
+def test_doctor_warns_of_users_without_a_customer(wharf: Wharf) -> None:
     wharf("users", "add", "bob", "--customer", "globex", "--password", stdin="correct horse battery\n")
     wharf.write("wharf.yaml", CONFIG.replace(", globex: {}", "").replace("customer: globex, ", ""))
     assert findings(wharf)["users"] == "warn"
 
 
-def test_steps_are_listed_and_shown(empty: Desk) -> None:
+def test_steps_are_listed_and_shown(empty: Wharf) -> None:
     names = [row["step"] for row in empty("steps", "list", "--json").json]
     assert {"checksum", "compress", "decompress", "deliver", "rename"} <= set(names)
     for name in names:
@@ -113,7 +113,7 @@ def test_steps_are_listed_and_shown(empty: Desk) -> None:
         assert name in empty("steps", "show", name).out
 
 
-def test_the_schema_is_json_schema_and_needs_no_configuration(empty: Desk) -> None:
+def test_the_schema_is_json_schema_and_needs_no_configuration(empty: Wharf) -> None:
     schema = json.loads(empty("schema").out)
     assert "$schema" in schema
     assert "pipelines" in json.dumps(schema)

@@ -1,4 +1,4 @@
-"""Bad input gets what, why and the next command. `Desk` fails wherever a traceback shows."""
+"""Bad input gets what, why and the next command. `Wharf` fails wherever a traceback shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from desk import CONFIG, Desk
+from rig.command import CONFIG, Wharf
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from desk import CONFIG, Desk
     ],
 )
 def test_every_mistake_in_the_configuration_is_told_with_its_place(
-    wharf: Desk, mistake: tuple[str, str], told: str
+    wharf: Wharf, mistake: tuple[str, str], told: str
 ) -> None:
     assert mistake[0] in CONFIG
     wharf.write("wharf.yaml", CONFIG.replace(*mistake, 1))
@@ -34,37 +34,37 @@ def test_every_mistake_in_the_configuration_is_told_with_its_place(
     assert "fix: " in said
 
 
-def test_serve_does_not_start_on_a_mistake(wharf: Desk) -> None:
+def test_serve_does_not_start_on_a_mistake(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", CONFIG.replace("uses: deliver", "uses: delivr"))
     wharf.refused("serve", code="CONFIG_INVALID", exit=1)
 
 
-def test_a_mistake_in_a_pipeline_hides_no_file(wharf: Desk) -> None:
+def test_a_mistake_in_a_pipeline_hides_no_file(wharf: Wharf) -> None:
     wharf.write("a.csv", "a,b\n1,2\n")
     wharf("put", "a.csv", "--customer", "acme")
     wharf.write("wharf.yaml", CONFIG.replace("uses: deliver", "uses: delivr"))
     assert [row["key"] for row in wharf("files", "--json").json] == ["acme/inbound/a.csv"]
 
 
-def test_a_mistake_in_where_things_are_never_shows_another_ledger(wharf: Desk) -> None:
+def test_a_mistake_in_where_things_are_never_shows_another_ledger(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", CONFIG.replace("data: ./data", "dta: ./data"))
     assert "data" in wharf.refused("status", code="CONFIG_INVALID", exit=1)
     assert not (wharf.place / "wharf-data").exists()
 
 
-def test_several_mistakes_are_told_at_once(wharf: Desk) -> None:
+def test_several_mistakes_are_told_at_once(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", CONFIG.replace("port: 0", "port: -1").replace("to: kept", "to: nowhere"))
     said = wharf.refused("check", code="CONFIG_INVALID", exit=1)
     assert "listeners.sftp.port" in said
     assert "nowhere" in said
 
 
-def test_without_a_configuration_the_next_command_is_init(empty: Desk) -> None:
+def test_without_a_configuration_the_next_command_is_init(empty: Wharf) -> None:
     for verb in ("status", "serve", "check"):
         assert "wharf init" in empty.refused(verb, code="CONFIG_INVALID", exit=1)
 
 
-def test_an_unknown_user_is_answered_with_the_nearest(wharf: Desk) -> None:
+def test_an_unknown_user_is_answered_with_the_nearest(wharf: Wharf) -> None:
     wharf("users", "add", "robert", "--customer", "acme", "--password", stdin="correct horse battery\n")
     said = wharf.refused("users", "passwd", "robret", code="NOT_FOUND", exit=3, stdin="x\n")
     assert "did you mean 'robert'?" in said
@@ -75,14 +75,14 @@ def test_an_unknown_user_is_answered_with_the_nearest(wharf: Desk) -> None:
     "name",
     ["../../etc/passwd", "inbound/../../x", "inbound/a\\b", "inbound/\x07bell", "inbound//x", "inbound/" + "x" * 300],
 )
-def test_a_refused_name_says_what_is_wrong_with_it(wharf: Desk, name: str) -> None:
+def test_a_refused_name_says_what_is_wrong_with_it(wharf: Wharf, name: str) -> None:
     wharf.write("a.csv", "a\n")
     said = wharf.refused("put", "a.csv", "--customer", "acme", "--to", name, code="NAME_UNSAFE", exit=4)
     assert "\x07" not in said
     assert wharf("files", "--json").json == []
 
 
-def test_a_full_disk_says_how_much_is_missing_and_leaves_nothing(wharf: Desk) -> None:
+def test_a_full_disk_says_how_much_is_missing_and_leaves_nothing(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", CONFIG.replace("min_free: 1048576", f"min_free: {1 << 60}"))
     wharf.write("a.csv", "a\n")
     said = wharf.refused("put", "a.csv", "--customer", "acme", code="NO_SPACE", exit=1)
@@ -91,7 +91,7 @@ def test_a_full_disk_says_how_much_is_missing_and_leaves_nothing(wharf: Desk) ->
     assert "broken" in wharf("doctor").err
 
 
-def test_a_busy_port_names_it_and_the_way_out(wharf: Desk) -> None:
+def test_a_busy_port_names_it_and_the_way_out(wharf: Wharf) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         wharf.write("wharf.yaml", CONFIG.replace("port: 0", f"port: {port}"))
@@ -99,7 +99,7 @@ def test_a_busy_port_names_it_and_the_way_out(wharf: Desk) -> None:
     assert f"127.0.0.1:{port}" in said
 
 
-def test_a_data_directory_that_is_a_file_is_told(wharf: Desk) -> None:
+def test_a_data_directory_that_is_a_file_is_told(wharf: Wharf) -> None:
     wharf.write("data", "oops")
     said = wharf("status")
     assert said.code != 0
@@ -124,7 +124,7 @@ def test_a_data_directory_that_is_a_file_is_told(wharf: Desk) -> None:
         ("files", "--after", "01KJMQ6Z6R0123456789ABCDEF"),
     ],
 )
-def test_what_is_not_there_ends_with_3(wharf: Desk, words: tuple[str, ...]) -> None:
+def test_what_is_not_there_ends_with_3(wharf: Wharf, words: tuple[str, ...]) -> None:
     wharf.refused(*words, code="NOT_FOUND", exit=3, stdin="correct horse battery\n")
 
 
@@ -140,5 +140,5 @@ def test_what_is_not_there_ends_with_3(wharf: Desk, words: tuple[str, ...]) -> N
         (("users", "add", "bob", "--customer", "acme"), "--key"),
     ],
 )
-def test_what_cannot_be_asked_ends_with_2(wharf: Desk, words: tuple[str, ...], fix: str) -> None:
+def test_what_cannot_be_asked_ends_with_2(wharf: Wharf, words: tuple[str, ...], fix: str) -> None:
     assert fix in wharf.refused(*words, code="USAGE", exit=2)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from desk import Desk
+from rig.command import Wharf
 from wharfinger.ledger import Database, Entry
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Delivered, Failure, Outcome, Run, State, Status, StepRecord
@@ -18,7 +18,7 @@ TABLE = "a,b\n1,2\n"
 
 
 @contextmanager
-def ledger(wharf: Desk) -> Iterator[Database]:
+def ledger(wharf: Wharf) -> Iterator[Database]:
     database = SqliteDatabase(wharf.place / "data" / "ledger.db", tree="inbox")
     try:
         yield database
@@ -26,7 +26,7 @@ def ledger(wharf: Desk) -> Iterator[Database]:
         database.close()
 
 
-def put(wharf: Desk, *names: str, customer: str = "acme") -> list[str]:
+def put(wharf: Wharf, *names: str, customer: str = "acme") -> list[str]:
     """Files in custody; the answer is their ids."""
     for name in names:
         wharf.write(name, TABLE)
@@ -38,7 +38,7 @@ def settled(database: Database, run: Run, state: State, status: Status, **more: 
     assert database.ledger.settle([outcome]) == [True]
 
 
-def all_settled(wharf: Desk, state: State, status: Status, **more: object) -> None:
+def all_settled(wharf: Wharf, state: State, status: Status, **more: object) -> None:
     with ledger(wharf) as database:
         for run in database.ledger.claim("worker-1", 100, 30.0):
             settled(database, run, state, status, **more)
@@ -48,7 +48,7 @@ DOWN = Failure("HOST_DOWN", "the host is down", "deliver")
 BOMB = Failure("BOMB", "it is a bomb", "decompress")
 
 
-def test_put_takes_files_with_odd_names_whole(wharf: Desk) -> None:
+def test_put_takes_files_with_odd_names_whole(wharf: Wharf) -> None:
     put(wharf, "a b.csv", "ü#1.csv", "empty.csv")
     wharf.write("empty.csv", "")
     assert wharf("put", "empty.csv", "--customer", "acme").code == 0
@@ -58,14 +58,14 @@ def test_put_takes_files_with_odd_names_whole(wharf: Desk) -> None:
     assert {row["source"] for row in rows} == {"cli"}
 
 
-def test_put_keeps_the_files_time_and_content(wharf: Desk) -> None:
+def test_put_keeps_the_files_time_and_content(wharf: Wharf) -> None:
     (file_id,) = put(wharf, "a.csv")
     assert wharf("store", "cat", file_id).out == TABLE
     (arrived, *_) = wharf("file", file_id, "--json").json["events"]
     assert arrived["data"]["mtime"] == pytest.approx((wharf.place / "a.csv").stat().st_mtime, abs=1e-3)
 
 
-def test_put_of_some_ends_with_5_and_says_which_were_left(wharf: Desk) -> None:
+def test_put_of_some_ends_with_5_and_says_which_were_left(wharf: Wharf) -> None:
     wharf.write("a.csv", TABLE)
     said = wharf("put", "a.csv", "gone.csv", "--customer", "acme", "--json")
     assert said.code == 5
@@ -73,23 +73,23 @@ def test_put_of_some_ends_with_5_and_says_which_were_left(wharf: Desk) -> None:
     assert "error: NOT_FOUND: gone.csv" in said.err
 
 
-def test_put_of_a_large_file_shows_a_bar_at_a_terminal_only(wharf: Desk) -> None:
+def test_put_of_a_large_file_shows_a_bar_at_a_terminal_only(wharf: Wharf) -> None:
     wharf.write("big.bin", bytes(30_000_000))
     assert "30.0 MB" in wharf.at_terminal("put", "big.bin", "--customer", "acme").out
     assert "of 30.0 MB" not in wharf("put", "big.bin", "--customer", "acme").err
 
 
-def test_put_a_hundred_and_more_files(wharf: Desk) -> None:
+def test_put_a_hundred_and_more_files(wharf: Wharf) -> None:
     assert len(set(put(wharf, *(f"{n}.csv" for n in range(205))))) == 205
 
 
-def test_status_of_nothing_says_what_to_do(wharf: Desk) -> None:
+def test_status_of_nothing_says_what_to_do(wharf: Wharf) -> None:
     said = wharf("status")
     assert said.code == 0
     assert "wharf put FILE" in said.err
 
 
-def test_status_counts_and_names_the_oldest_that_waits(wharf: Desk) -> None:
+def test_status_counts_and_names_the_oldest_that_waits(wharf: Wharf) -> None:
     put(wharf, "old.csv")
     put(wharf, "new.csv")
     told = wharf("status", "--json").json
@@ -100,7 +100,7 @@ def test_status_counts_and_names_the_oldest_that_waits(wharf: Desk) -> None:
     assert told["takes_uploads"] is True
 
 
-def test_status_points_to_dead_letters_and_to_the_unrouted(wharf: Desk) -> None:
+def test_status_points_to_dead_letters_and_to_the_unrouted(wharf: Wharf) -> None:
     put(wharf, "a.csv")
     all_settled(wharf, State.DEAD, Status.FAILED, failure=DOWN)
     put(wharf, "b.csv")
@@ -112,7 +112,7 @@ def test_status_points_to_dead_letters_and_to_the_unrouted(wharf: Desk) -> None:
     assert (told["dead"], told["unrouted"], told["oldest_waiting"]) == (1, 1, None)
 
 
-def test_files_are_filtered_by_everything_that_is_known_of_them(wharf: Desk) -> None:
+def test_files_are_filtered_by_everything_that_is_known_of_them(wharf: Wharf) -> None:
     put(wharf, "a.csv")
     all_settled(wharf, State.DEAD, Status.QUARANTINED, failure=BOMB)
     put(wharf, "b.csv", customer="globex")
@@ -135,7 +135,7 @@ def test_files_are_filtered_by_everything_that_is_known_of_them(wharf: Desk) -> 
     assert keys("--dead", "--customer", "globex") == []
 
 
-def test_files_come_in_pages_that_join_without_gap(wharf: Desk) -> None:
+def test_files_come_in_pages_that_join_without_gap(wharf: Wharf) -> None:
     ids = put(wharf, *(f"{n}.csv" for n in range(7)))
     first = wharf("files", "--limit", "3", "--json")
     assert f"--after {first.json[-1]['file_id']}" in first.err
@@ -145,7 +145,7 @@ def test_files_come_in_pages_that_join_without_gap(wharf: Desk) -> None:
     assert len(wharf("files", "--limit", "1", "--all", "--json").json) == 7
 
 
-def test_a_partial_upload_is_listed_without_an_id(wharf: Desk) -> None:
+def test_a_partial_upload_is_listed_without_an_id(wharf: Wharf) -> None:
     with ledger(wharf) as database:
         database.namespace.make(
             [Entry("acme/inbound/half.csv", "partial", size=5, mtime=time.time() - 1, staged="s", user="bob")]
@@ -158,7 +158,7 @@ def test_a_partial_upload_is_listed_without_an_id(wharf: Desk) -> None:
     assert wharf("status", "--json").json["partial"] == 1
 
 
-def test_every_stuck_file_says_why_it_waits_and_until_when(wharf: Desk) -> None:
+def test_every_stuck_file_says_why_it_waits_and_until_when(wharf: Wharf) -> None:
     (retried,) = put(wharf, "retried.csv")
     all_settled(wharf, State.READY, Status.PROCESSING, failure=DOWN, due=time.time() + 600)
     (unrouted,) = put(wharf, "unrouted.csv")
@@ -182,7 +182,7 @@ def test_every_stuck_file_says_why_it_waits_and_until_when(wharf: Desk) -> None:
     assert "HOST_DOWN: the host is down" in wharf("files", "--name", "*retried*").out
 
 
-def test_a_file_tells_its_record_its_history_and_its_deliveries(wharf: Desk) -> None:
+def test_a_file_tells_its_record_its_history_and_its_deliveries(wharf: Wharf) -> None:
     (file_id,) = put(wharf, "a.csv")
     steps = (StepRecord("deliver", "deliver@1", 0.25, "ok"),)
     effect = Delivered("out", str(wharf.place / "out"), "acme/inbound/a.csv", "v", 8, "00" * 32, time.time())
@@ -198,7 +198,7 @@ def test_a_file_tells_its_record_its_history_and_its_deliveries(wharf: Desk) -> 
     assert "delivered\tout: " in text
 
 
-def test_a_history_that_was_edited_is_told(wharf: Desk) -> None:
+def test_a_history_that_was_edited_is_told(wharf: Wharf) -> None:
     import apsw
 
     (file_id,) = put(wharf, "a.csv")
@@ -211,7 +211,7 @@ def test_a_history_that_was_edited_is_told(wharf: Desk) -> None:
     assert wharf("file", file_id, "--json").json["chain"]["verified"] is False
 
 
-def test_replay_runs_dead_letters_again_after_showing_how_many(wharf: Desk) -> None:
+def test_replay_runs_dead_letters_again_after_showing_how_many(wharf: Wharf) -> None:
     put(wharf, "a.csv", "b.csv")
     all_settled(wharf, State.DEAD, Status.FAILED, failure=DOWN)
     (kept,) = put(wharf, "c.csv")
@@ -225,7 +225,7 @@ def test_replay_runs_dead_letters_again_after_showing_how_many(wharf: Desk) -> N
     assert wharf("files", "--dead", "--json").json == []
 
 
-def test_replay_takes_ids_errors_and_the_unrouted(wharf: Desk) -> None:
+def test_replay_takes_ids_errors_and_the_unrouted(wharf: Wharf) -> None:
     (a,) = put(wharf, "a.csv")
     all_settled(wharf, State.DEAD, Status.QUARANTINED, failure=BOMB)
     (b,) = put(wharf, "b.csv")
@@ -235,7 +235,7 @@ def test_replay_takes_ids_errors_and_the_unrouted(wharf: Desk) -> None:
     assert wharf("replay", a, b[:14], "--json").json["replayed"] == [a, b]
 
 
-def test_replay_leaves_what_a_worker_holds(wharf: Desk) -> None:
+def test_replay_leaves_what_a_worker_holds(wharf: Wharf) -> None:
     (a, b) = put(wharf, "a.csv", "b.csv")
     with ledger(wharf) as database:
         (run,) = database.ledger.claim("worker-1", 1, 30.0)
@@ -244,16 +244,16 @@ def test_replay_leaves_what_a_worker_holds(wharf: Desk) -> None:
     assert said.json["busy"] == [run.id]
 
 
-def test_replay_of_nothing_is_no_error(wharf: Desk) -> None:
+def test_replay_of_nothing_is_no_error(wharf: Wharf) -> None:
     said = wharf("replay", "--dead")
     assert (said.code, said.err) == (0, "no file fits\n")
 
 
-def verdicts(wharf: Desk, *words: str) -> dict[str, bool]:
+def verdicts(wharf: Wharf, *words: str) -> dict[str, bool]:
     return {row["pipeline"]: row["fits"] for row in wharf("route", "explain", *words, "--json").json["pipelines"]}
 
 
-def test_route_explain_of_a_key_a_local_file_and_a_known_file(wharf: Desk) -> None:
+def test_route_explain_of_a_key_a_local_file_and_a_known_file(wharf: Wharf) -> None:
     wharf.write("t.csv", TABLE)
     assert verdicts(wharf, "inbound/x/t.csv", "--customer", "acme", "--type", "text/csv") == {
         "tables": True,
@@ -264,7 +264,7 @@ def test_route_explain_of_a_key_a_local_file_and_a_known_file(wharf: Desk) -> No
     assert wharf("route", "explain", file_id, "--json").json["pipeline"] == "tables"
 
 
-def test_route_explain_says_why_not_and_ends_with_1_where_nothing_fits(wharf: Desk) -> None:
+def test_route_explain_says_why_not_and_ends_with_1_where_nothing_fits(wharf: Wharf) -> None:
     said = wharf("route", "explain", "inbound/x.pdf", "--customer", "acme")
     assert said.code == 1
     assert "does not fit inbound/**/*.csv" in said.out

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from desk import Desk
+from rig.command import Wharf
 
 
 @pytest.fixture
-def key(wharf: Desk) -> str:
+def key(wharf: Wharf) -> str:
     wharf("users", "add", "bob", "--customer", "acme", "--new-key", "keys/bob")
     return "keys/bob"
 
 
 @contextmanager
-def serving(wharf: Desk, *words: str) -> Iterator[subprocess.Popen[str]]:
+def serving(wharf: Wharf, *words: str) -> Iterator[subprocess.Popen[str]]:
     process = wharf.start("serve", *words)
     try:
         yield process
@@ -48,11 +48,11 @@ def until(truth: Callable[[], Any], seconds: float = 30.0) -> Any:
     return answer
 
 
-def transferred(wharf: Desk, count: int) -> Callable[[], bool]:
+def transferred(wharf: Wharf, count: int) -> Callable[[], bool]:
     return lambda: len(wharf("files", "--status", "transferred", "--json").json) == count
 
 
-def test_a_file_goes_from_sftp_to_delivered_and_a_signal_ends_all(wharf: Desk, key: str) -> None:
+def test_a_file_goes_from_sftp_to_delivered_and_a_signal_ends_all(wharf: Wharf, key: str) -> None:
     with serving(wharf, "--json") as process:
         told = ready(process)
         assert re.fullmatch(r"SHA256:\S{43}", told["sftp"]["fingerprint"])
@@ -68,7 +68,7 @@ def test_a_file_goes_from_sftp_to_delivered_and_a_signal_ends_all(wharf: Desk, k
     assert (process.returncode, out, err) == (0, "", "stopped\n")
 
 
-def test_a_person_is_told_where_it_listens_and_how_to_stop(wharf: Desk, key: str) -> None:
+def test_a_person_is_told_where_it_listens_and_how_to_stop(wharf: Wharf, key: str) -> None:
     with serving(wharf) as process:
         assert process.stderr
         said = "".join(process.stderr.readline() for _ in range(4))
@@ -80,7 +80,7 @@ def test_a_person_is_told_where_it_listens_and_how_to_stop(wharf: Desk, key: str
     assert process.returncode == 0
 
 
-def test_what_is_put_while_it_serves_is_worked_on_at_once(wharf: Desk) -> None:
+def test_what_is_put_while_it_serves_is_worked_on_at_once(wharf: Wharf) -> None:
     with serving(wharf, "--json") as process:
         ready(process)
         wharf.write("a.csv", "a,b\n1,2\n")
@@ -90,7 +90,7 @@ def test_what_is_put_while_it_serves_is_worked_on_at_once(wharf: Desk) -> None:
     assert record["pipeline"] == "tables"
 
 
-def test_a_worker_that_dies_is_told_and_started_again(wharf: Desk) -> None:
+def test_a_worker_that_dies_is_told_and_started_again(wharf: Wharf) -> None:
     with serving(wharf, "--json") as process:
         ready(process)
         listed = subprocess.run(
@@ -105,7 +105,7 @@ def test_a_worker_that_dies_is_told_and_started_again(wharf: Desk) -> None:
         until(transferred(wharf, 1))
 
 
-def test_doctor_knows_its_own_server(wharf: Desk) -> None:
+def test_doctor_knows_its_own_server(wharf: Wharf) -> None:
     with serving(wharf, "--json") as process:
         port = ready(process)["sftp"]["port"]
         env = {"WHARF_LISTENERS__SFTP__PORT": str(port)}
@@ -114,7 +114,7 @@ def test_doctor_knows_its_own_server(wharf: Desk) -> None:
     assert "wharf serves" in found["sftp"]["text"]
 
 
-def test_a_ledger_in_use_is_not_moved_aside(wharf: Desk) -> None:
+def test_a_ledger_in_use_is_not_moved_aside(wharf: Wharf) -> None:
     wharf.write("a.csv", "a,b\n1,2\n")
     wharf("put", "a.csv", "--customer", "acme")
     with serving(wharf, "--json") as process:

@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from desk import Desk
+from rig.command import Wharf
 
 PASSWORD = "correct horse battery"
 
 
-def key(wharf: Desk, name: str = "key") -> str:
+def key(wharf: Wharf, name: str = "key") -> str:
     """A new key pair's public file."""
     path = wharf.place / name
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)], check=True)
     return f"{path}.pub"
 
 
-def users(wharf: Desk) -> dict[str, dict[str, object]]:
+def users(wharf: Wharf) -> dict[str, dict[str, object]]:
     return {user["user"]: user for user in wharf("users", "list", "--json").json}
 
 
-def test_a_user_with_a_key_is_listed_by_its_fingerprint(wharf: Desk) -> None:
+def test_a_user_with_a_key_is_listed_by_its_fingerprint(wharf: Wharf) -> None:
     said = wharf("users", "add", "bob", "--customer", "acme", "--key", key(wharf))
     assert (said.code, said.err) == (0, "added bob for acme\n")
     shown = subprocess.run(
@@ -37,25 +37,25 @@ def test_a_user_with_a_key_is_listed_by_its_fingerprint(wharf: Desk) -> None:
     }
 
 
-def test_a_key_may_be_given_as_text(wharf: Desk) -> None:
+def test_a_key_may_be_given_as_text(wharf: Wharf) -> None:
     text = Path(key(wharf)).read_text()
     assert wharf("users", "add", "bob", "--customer", "acme", "--key", text).code == 0
 
 
-def test_a_new_key_pair_is_made_on_request(wharf: Desk) -> None:
+def test_a_new_key_pair_is_made_on_request(wharf: Wharf) -> None:
     said = wharf("users", "add", "bob", "--customer", "acme", "--new-key", "keys/bob")
     assert "keys/bob" in said.err
     assert (wharf.place / "keys/bob").stat().st_mode & 0o777 == 0o600
     assert len(users(wharf)["bob"]["keys"]) == 1  # type: ignore[arg-type]
 
 
-def test_a_private_key_is_refused(wharf: Desk) -> None:
+def test_a_private_key_is_refused(wharf: Wharf) -> None:
     key(wharf)
     wharf.refused("users", "add", "bob", "--customer", "acme", "--key", "key", code="KEY_PRIVATE", exit=2)
     assert users(wharf) == {}
 
 
-def test_a_password_comes_from_stdin_a_file_or_a_prompt(wharf: Desk) -> None:
+def test_a_password_comes_from_stdin_a_file_or_a_prompt(wharf: Wharf) -> None:
     wharf("users", "add", "one", "--customer", "acme", "--password", stdin=f"{PASSWORD}\n")
     wharf.write("secret", f"{PASSWORD}\n")
     wharf("users", "add", "two", "--customer", "acme", "--password-file", "secret")
@@ -64,11 +64,11 @@ def test_a_password_comes_from_stdin_a_file_or_a_prompt(wharf: Desk) -> None:
     assert [user["password"] for user in users(wharf).values()] == [True, True, True]
 
 
-def test_a_short_password_is_refused(wharf: Desk) -> None:
+def test_a_short_password_is_refused(wharf: Wharf) -> None:
     wharf.refused("users", "add", "bob", "--customer", "acme", "--password", code="PASSWORD_WEAK", exit=2, stdin="hi\n")
 
 
-def test_a_user_is_never_replaced_by_add(wharf: Desk) -> None:
+def test_a_user_is_never_replaced_by_add(wharf: Wharf) -> None:
     wharf("users", "add", "bob", "--customer", "acme", "--key", key(wharf))
     wharf.refused(
         "users", "add", "bob", "--customer", "globex", "--key", key(wharf, "other"), code="USER_EXISTS", exit=2
@@ -77,19 +77,19 @@ def test_a_user_is_never_replaced_by_add(wharf: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["-rf", "../x", "a/b", "a b", "", "x" * 65, "naïve"])
-def test_a_name_that_could_mean_something_else_is_refused(wharf: Desk, name: str) -> None:
+def test_a_name_that_could_mean_something_else_is_refused(wharf: Wharf, name: str) -> None:
     wharf.refused(
         "users", "add", "--customer", "acme", "--password", "--", name, code="NAME_UNSAFE", exit=4, stdin=PASSWORD
     )
 
 
 @pytest.mark.parametrize("home", ["globex", "acme/..", "acme/../globex", "/acme", "acme//x", "acmes"])
-def test_a_home_outside_the_customers_tree_is_refused(wharf: Desk, home: str) -> None:
+def test_a_home_outside_the_customers_tree_is_refused(wharf: Wharf, home: str) -> None:
     words = ("users", "add", "bob", "--customer", "acme", "--home", home, "--password")
     wharf.refused(*words, code="NAME_UNSAFE", exit=4, stdin=PASSWORD)
 
 
-def test_keys_are_added_and_removed_by_fingerprint(wharf: Desk) -> None:
+def test_keys_are_added_and_removed_by_fingerprint(wharf: Wharf) -> None:
     wharf("users", "add", "bob", "--customer", "acme", "--key", key(wharf))
     (first,) = wharf("users", "keys", "bob", "--json").json
     both = wharf("users", "keys", "bob", "--add", key(wharf, "other"), "--json").json
@@ -99,7 +99,7 @@ def test_keys_are_added_and_removed_by_fingerprint(wharf: Desk) -> None:
     wharf.refused("users", "keys", "bob", "--remove", first["fingerprint"], code="NOT_FOUND", exit=3)
 
 
-def test_a_password_is_changed_and_taken_away(wharf: Desk) -> None:
+def test_a_password_is_changed_and_taken_away(wharf: Wharf) -> None:
     wharf("users", "add", "bob", "--customer", "acme", "--key", key(wharf))
     assert wharf("users", "passwd", "bob", stdin=f"{PASSWORD}\n").code == 0
     assert users(wharf)["bob"]["password"] is True
@@ -107,7 +107,7 @@ def test_a_password_is_changed_and_taken_away(wharf: Desk) -> None:
     assert users(wharf)["bob"]["password"] is False
 
 
-def test_a_user_is_disabled_and_enabled(wharf: Desk) -> None:
+def test_a_user_is_disabled_and_enabled(wharf: Wharf) -> None:
     wharf("users", "add", "bob", "--customer", "acme", "--key", key(wharf))
     wharf("users", "disable", "bob")
     assert users(wharf)["bob"]["disabled"] is True
@@ -115,7 +115,7 @@ def test_a_user_is_disabled_and_enabled(wharf: Desk) -> None:
     assert users(wharf)["bob"]["disabled"] is False
 
 
-def test_removing_asks_and_a_dry_run_only_looks(wharf: Desk) -> None:
+def test_removing_asks_and_a_dry_run_only_looks(wharf: Wharf) -> None:
     wharf("users", "add", "bob", "--customer", "acme", "--key", key(wharf))
     assert "would remove 1 user" in wharf("users", "remove", "bob", "--dry-run").err
     wharf.refused("users", "remove", "bob", code="USAGE", exit=2)
@@ -125,7 +125,7 @@ def test_removing_asks_and_a_dry_run_only_looks(wharf: Desk) -> None:
     assert users(wharf) == {}
 
 
-def test_a_file_of_users_is_applied(wharf: Desk) -> None:
+def test_a_file_of_users_is_applied(wharf: Wharf) -> None:
     public = Path(key(wharf)).read_text().strip()
     wharf.write(
         "users.yaml",
@@ -149,7 +149,7 @@ def test_a_file_of_users_is_applied(wharf: Desk) -> None:
         "nobody: {}",
     ],
 )
-def test_a_broken_file_of_users_changes_nothing(wharf: Desk, text: str) -> None:
+def test_a_broken_file_of_users_changes_nothing(wharf: Wharf, text: str) -> None:
     wharf.write("users.yaml", text)
     said = wharf("users", "apply", "users.yaml")
     assert said.code in (1, 2, 3)

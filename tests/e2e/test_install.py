@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.serving import wait_until
+from rig.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 

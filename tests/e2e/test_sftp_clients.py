@@ -11,8 +11,8 @@ import asyncssh
 import paramiko
 import pytest
 
-from harness.clients import lftp, need, psftp, random_file, rclone, run, scp, sftp, ssh, ssh_options
-from harness.sftp import PASSWORD, SftpServer
+from rig.clients import lftp, need, psftp, random_file, rclone, run, scp, sftp, ssh, ssh_options
+from rig.listener import PASSWORD, SftpServer
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients import Running, lftp, lftp_command, psftp, random_file, run, scp, sftp, sftp_command
-from harness.sftp import SftpServer, until
+from rig.clients import Running, lftp, lftp_command, psftp, random_file, run, scp, sftp, sftp_command
+from rig.listener import SftpServer
+from rig.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +33,16 @@ def source(tmp_path: Path) -> Path:
 def begin(server: SftpServer, source: Path, name: str = "a") -> Running:
     """An upload that has begun and is far from its end."""
     client = Running(sftp_command(server, options=SLOW), f"put {source} inbound/{name}\n")
-    until(lambda: server.staged() > 500_000)
+    wait_until("so much is staged", lambda: server.staged() > 500_000)
     return client
 
 
 def kill(server: SftpServer, client: Running, *, more_than: int = 0) -> int:
     """Kill the client; the size of the partial that it leaves."""
     client.kill()
-    entry = until(lambda: (found := server.entry("inbound/a")) and found.size > more_than and found)
+    entry = wait_until(
+        "the entry is there", lambda: (found := server.entry("inbound/a")) and found.size > more_than and found
+    )
     assert entry.kind == "partial"
     assert 500_000 <= entry.size < SIZE
     assert server.files() == []
@@ -57,7 +60,7 @@ def test_a_killed_upload_is_resumed_by_reput(server: SftpServer, source: Path) -
 def test_a_killed_upload_is_resumed_by_lftp(server: SftpServer, source: Path) -> None:
     script = f"set net:limit-total-rate 0:2000000; put {source} -o inbound/a"
     client = Running(lftp_command(server, script))
-    until(lambda: server.staged() > 500_000)
+    wait_until("so much is staged", lambda: server.staged() > 500_000)
     kill(server, client)
     lftp(server, f"put -c {source} -o inbound/a")
     assert server.versions("inbound/a") == [source.read_bytes()]
@@ -72,7 +75,7 @@ def test_a_killed_upload_is_resumed_by_psftp(server: SftpServer, source: Path) -
 def test_a_killed_upload_is_resumed_twice(server: SftpServer, source: Path) -> None:
     first = kill(server, begin(server, source))
     client = Running(sftp_command(server, options=SLOW), f"reput {source} inbound/a\n")
-    until(lambda: server.staged() > first + 500_000)
+    wait_until("so much is staged", lambda: server.staged() > first + 500_000)
     kill(server, client, more_than=first)
     sftp(server, f"reput {source} inbound/a\n")
     assert server.versions("inbound/a") == [source.read_bytes()]
@@ -85,7 +88,7 @@ def test_a_killed_upload_may_be_sent_anew(server: SftpServer, source: Path, tmp_
     assert server.versions("inbound/a") == [other.read_bytes()]
     assert server.staged() == 0
     begin(server, source, "b").kill()
-    until(lambda: server.entry("inbound/b"))
+    wait_until("the entry is there", lambda: server.entry("inbound/b"))
     assert scp(server, other, "inbound/b").returncode == 0
     assert server.versions("inbound/b") == [other.read_bytes()]
 
@@ -95,7 +98,7 @@ def test_a_killed_overwrite_leaves_the_version_before(server: SftpServer, source
     sftp(server, f"put {old} inbound/a\n")
     client = begin(server, source)
     client.kill()
-    until(lambda: (entry := server.entry("inbound/a")) and entry.kind == "partial")
+    wait_until("the entry is there", lambda: (entry := server.entry("inbound/a")) and entry.kind == "partial")
     sftp(server, f"rm inbound/a\nget inbound/a {tmp_path / 'back'}\n")
     assert (tmp_path / "back").read_bytes() == old.read_bytes()
     assert server.versions("inbound/a") == [old.read_bytes()]
@@ -103,12 +106,12 @@ def test_a_killed_overwrite_leaves_the_version_before(server: SftpServer, source
 
 def test_a_server_killed_in_the_middle_of_an_upload_offers_all_its_bytes(server: SftpServer, source: Path) -> None:
     client = Running(sftp_command(server, options=["-l", "8000"]), f"put {source} inbound/a\n")
-    until(lambda: server.entry("inbound/a"))
+    wait_until("the entry is there", lambda: server.entry("inbound/a"))
     server.kill()
     assert client.wait() != 0
     staged = server.staged()
     server.start()
-    until(lambda: (entry := server.entry("inbound/a")) and entry.size == staged)
+    wait_until("the entry is there", lambda: (entry := server.entry("inbound/a")) and entry.size == staged)
     assert server.files() == []
     sftp(server, f"reput {source} inbound/a\n")
     assert server.versions("inbound/a") == [source.read_bytes()]

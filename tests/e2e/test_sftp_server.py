@@ -12,9 +12,10 @@ from typing import Any
 import asyncssh
 import pytest
 
-from harness.clients import random_file, sftp
-from harness.packets import packet, string, u32, u64
-from harness.sftp import PASSWORD, SftpServer, until
+from rig.clients import random_file, sftp
+from rig.listener import PASSWORD, SftpServer
+from rig.packets import packet, string, u32, u64
+from rig.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +102,7 @@ def test_who_falls_silent_is_cut_off_and_leaves_a_partial(tmp_path: Path) -> Non
 
     with contextlib.suppress(asyncssh.Error, OSError):
         asyncio.run(upload())
-    entry = until(lambda: server.entry("inbound/a"))
+    entry = wait_until("the entry is there", lambda: server.entry("inbound/a"))
     assert (entry.kind, entry.size) == ("partial", 3)
     server.stop()
 

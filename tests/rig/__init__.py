@@ -1,1 +1,1 @@
-"""What several suites need to drive the real command: nothing in here knows wharfinger's insides."""
+"""What several suites stand on: the real command, a listener, a yard with workers, databases, disks and clients."""

@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rig.waiting import wait_until as wait_until
 
 CONFIG = """\
 data: ./data
@@ -30,16 +31,6 @@ pipelines:
       - {uses: deliver, name: keep, with: {to: kept}}
       - {uses: deliver, with: {to: out, key: "{name}.{version}.gz"}}
 """
-
-
-def wait_until(what: str, truth: Callable[[], Any], *, seconds: float = 60.0) -> Any:
-    """The first true answer of `truth`; fails with `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (answer := truth()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"after {seconds:.0f} s still not: {what}")
-        time.sleep(0.02)
-    return answer
 
 
 def wharf(directory: Path, *words: str, env: Mapping[str, str] | None = None) -> Any:

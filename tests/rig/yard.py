@@ -191,15 +191,6 @@ class Yard:
         return [event.kind for event in self.catalog.events(self.records()[name].file_id)]
 
 
-def wait_until(what: str, truth: Callable[[], Any], *, seconds: float = 60.0) -> Any:
-    """The first true answer of `truth`; fails with `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (answer := truth()):
-        assert time.monotonic() < deadline, f"after {seconds:.0f} s still not: {what}"
-        time.sleep(0.01)
-    return answer
-
-
 def work(root: str, pipeline: str, options: Mapping[str, Any]) -> None:
     lifeline = Lifeline.inherited(os.environ, owner=f"pid-{os.getpid()}")
     with Yard(Path(root)) as yard:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from cli_files import NOW, record
+from rig.records import NOW, record
 from wharfinger.cli import public
 from wharfinger.ledger import Entry, User
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli_files import NOW
+from rig.records import NOW
 from wharfinger.cli.timeline import timeline
 from wharfinger.model import Event
 

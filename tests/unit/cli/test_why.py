@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cli_files import NOW, record
+from rig.records import NOW, record
 from wharfinger.cli.why import why
 from wharfinger.model import State, Status
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound, wait_until
+from rig.waiting import wait_until
+from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
 from wharfinger.engine import heartbeat, worker
 from wharfinger.engine.heartbeat import Heartbeat, Watch
 from wharfinger.engine.lease import Leases

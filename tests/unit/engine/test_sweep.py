@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import time
 
-from rig.yard import Yard, wait_until
+from rig.waiting import wait_until
+from rig.yard import Yard
 from wharfinger.engine.sweep import sweep
 from wharfinger.ledger.hint import Hint
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound, wait_until
+from rig.waiting import wait_until
+from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
 from wharfinger.config.settings import Retry, Route
 from wharfinger.engine.failure import RESPITE_S
 from wharfinger.engine.worker import Worker

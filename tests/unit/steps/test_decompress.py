@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archives import zipped
+from rig.archives import zipped
 from wharfinger.errors import Rejected
 from wharfinger.steps import testkit
 from wharfinger.steps.decompress import STEP, without_suffix

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archives import raw_deflate
+from rig.archives import raw_deflate
 from wharfinger.errors import Rejected
 from wharfinger.steps import testkit
 from wharfinger.steps.guard import Guard, Limits

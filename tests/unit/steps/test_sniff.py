@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archives import zipped
+from rig.archives import zipped
 from wharfinger.steps.sniff import HEAD, media_type
 
 TYPES = {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archives import archive, entry, linked, overlapping, zipped
+from rig.archives import archive, entry, linked, overlapping, zipped
 from wharfinger.errors import Rejected
 from wharfinger.steps import testkit
 from wharfinger.steps.guard import Guard, Limits

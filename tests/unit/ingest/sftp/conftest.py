@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.desk import Desk
+from rig.sessions import Desk
 
 
 @pytest.fixture

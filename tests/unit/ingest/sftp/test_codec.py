@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.packets import packet, string, u32, u64
+from rig.packets import packet, string, u32, u64
 from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.codec import Attrs, Code, Decoder, ProtocolError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from harness.desk import Client, Desk
-from harness.packets import CREAT, NO_SUCH_FILE, W
+from rig.packets import CREAT, NO_SUCH_FILE, W
+from rig.sessions import Client, Desk
 from wharfinger.ledger import Entry
 
 

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.desk import BOB, Client, Desk
-from harness.packets import (
+from rig.packets import (
     APPEND,
     BAD_MESSAGE,
     CREAT,
@@ -37,6 +36,7 @@ from harness.packets import (
     u32,
     u64,
 )
+from rig.sessions import BOB, Client, Desk
 from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED
 from wharfinger.ingest.sftp.verbs import MAX_HANDLES

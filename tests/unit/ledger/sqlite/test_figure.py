@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from databases import arrived, failed, lease, quarantined, retried, transferred, unrouted
+from rig.databases import arrived, failed, lease, quarantined, retried, transferred, unrouted
 from wharfinger.errors import LedgerError
 from wharfinger.ledger import Filter
 from wharfinger.ledger.sqlite import SqliteDatabase

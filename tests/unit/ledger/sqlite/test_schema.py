@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from databases import arrived, claimed, transferred
+from rig.databases import arrived, claimed, transferred
 from wharfinger.errors import Incompatible, LedgerError
 from wharfinger.ledger import chain
 from wharfinger.ledger.sqlite import SqliteDatabase, schema

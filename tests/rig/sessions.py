@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.packets import CREAT, HANDLE, OK, TRUNC, R, Reply, W, attrs, packet, replies, string, u32, u64
+from rig.packets import CREAT, HANDLE, OK, TRUNC, R, Reply, W, attrs, packet, replies, string, u32, u64
 from wharfinger.ingest import land
 from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.housekeeping import Housekeeping

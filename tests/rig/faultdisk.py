@@ -35,7 +35,7 @@ def run(library: Path, script: Path, *args: str, root: Path, log: Path, **env: s
         "LD_PRELOAD": str(library),
         "FAULTDISK_ROOT": str(root),
         "FAULTDISK_LOG": str(log),
-        "PYTHONPATH": os.pathsep.join([str(SOURCE.parent), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(SOURCE.parents[1]), *sys.path]),
         **env,
     }
     return subprocess.run([sys.executable, script, *args], env=environment, capture_output=True, text=True, timeout=100)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sftp import PASSWORD, SftpServer
+from rig.listener import PASSWORD, SftpServer
 
 SECONDS = 60
 

@@ -1,7 +1,7 @@
 """
-A real SFTP server in a process of its own, for tests and benchmarks, until `wharf serve` does it.
+The SFTP listener alone, in a process of its own: what arrives stays where it is, since no worker takes it.
 
-`python -m harness.sftp DATA [PORT]` serves DATA, which holds `options.json` (fields of the settings `Sftp`, and `min_free`),
+`python -m rig.listener DATA` serves DATA, which holds `options.json` (fields of the settings `Sftp`, and `min_free`),
 prints its port, and ends gracefully at SIGTERM.
 """
 
@@ -15,8 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,7 @@ class SftpServer:
             (self.data / "options.json").write_text(json.dumps({**options, "port": self.port}))
         with open(self.data / "server.log", "a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", "harness.sftp", str(self.data)],
+                [sys.executable, "-X", "faulthandler", "-m", "rig.listener", str(self.data)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -177,16 +176,6 @@ def _make_users(data: Path, key: Path) -> None:
         ]
     )
     database.close()
-
-
-def until(fact: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Wait for `fact` to become true, and answer it."""
-    deadline = time.monotonic() + seconds
-    while not (found := fact()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not true within {seconds} s")
-        time.sleep(0.01)
-    return found
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Said:
         return [dict(zip(header, line)) for line in lines]
 
 
-class Desk:
+class Wharf:
     """A directory with a configuration, and the command run in it."""
 
     def __init__(self, place: Path) -> None:

@@ -1,0 +1,16 @@
+"""Waiting for a fact, with a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def wait_until(what: str, truth: Callable[[], Any], *, seconds: float = 60.0) -> Any:
+    """The first true answer of `truth`; fails with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := truth()):
+        assert time.monotonic() < deadline, f"after {seconds:.0f} s still not: {what}"
+        time.sleep(0.01)
+    return answer
