@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 from wharfinger.errors import WharfingerError
@@ -41,9 +43,11 @@ class Collector:
     ) -> None:
         self._land, self._hint, self._writing = land, hint, writing
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
+        self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="collector", daemon=True)
+        self._thread.start()
         self._waiting: list[tuple[Upload, asyncio.Future[Arrival]]] = []
-        self._committing: asyncio.Task[None] | None = None
+        self._is_committing = False
         self._timer: asyncio.TimerHandle | None = None
         self._landed: list[str] = []
 
@@ -55,21 +59,23 @@ class Collector:
         return future
 
     def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `work` in the thread."""
-        return self._loop.run_in_executor(self._thread, work)
+        """Run `work` in the thread, after all that was given to it before."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._do(work, partial(_settle, future))
+        return future
 
     async def close(self) -> None:
         """Commit what is waiting, then end the thread."""
-        while self._waiting or self._committing:
+        while self._waiting or self._is_committing:
             self._begin()
-            if self._committing:
-                await self._committing
+            await self.call(lambda: None)
         self._tell()
-        self._thread.shutdown()
+        self._work.put(None)
+        self._thread.join()
 
     def _arrange(self) -> None:
         """Begin a group, or wait a little for it to grow."""
-        if self._committing:
+        if self._is_committing:
             return
         if len(self._waiting) >= min(GROUP, self._writing()):
             self._begin()
@@ -80,24 +86,28 @@ class Collector:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and not self._committing:
+        if self._waiting and not self._is_committing:
+            self._is_committing = True
             group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-            self._committing = self._loop.create_task(self._commit(group))
+            uploads = [upload for upload, _ in group]
+            self._do(lambda: self._land(uploads), partial(self._committed, [future for _, future in group]))
 
-    async def _commit(self, group: Sequence[tuple[Upload, asyncio.Future[Arrival]]]) -> None:
-        answers: Sequence[Any]
-        try:
-            answers = await self.call(lambda: self._land([upload for upload, _ in group]))
-        except Exception as exc:  # the server outlives a group; each of its clients is told
-            answers = [exc] * len(group)
-        self._committing = None
-        self._begin()
-        for (_, future), answer in zip(group, answers):
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+    def _committed(self, futures: Sequence[asyncio.Future[Arrival]], answers: Any) -> None:
+        self._is_committing = False
+        self._arrange()
+        if isinstance(answers, Exception):  # the server outlives a group; each of its clients is told
+            answers = [answers] * len(futures)
+        for future, answer in zip(futures, answers):
+            _settle(future, answer)
         self._announce([answer.file_id for answer in answers if isinstance(answer, Arrival)])
+
+    def _do(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """Run `work` in the thread, then `done` on the loop with what it answered or raised."""
+        self._work.put(lambda: self._loop.call_soon_threadsafe(done, _outcome(work)))
+
+    def _run(self) -> None:
+        while work := self._work.get():
+            work()
 
     def _announce(self, landed: Sequence[str]) -> None:
         if landed and not self._landed:
@@ -109,3 +119,19 @@ class Collector:
             crash.point("intake.acknowledged")
             landed, self._landed = self._landed, []
             self._hint(landed)
+
+
+def _outcome(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except Exception as exc:  # whoever asked for the work is told
+        return exc
+
+
+def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
+    if future.cancelled():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -150,7 +150,8 @@ class Intake:
 
     def reserve(self, size: int) -> None:
         """Raises NoSpace where `size` more bytes would leave less room on the disk than must stay free."""
-        if self.space().f_bavail * self.space().f_frsize - size < self._min_free:
+        space = self.space()
+        if space.f_bavail * space.f_frsize - size < self._min_free:
             raise NoSpace("the server has no room for uploads at the moment", fix="try again later")
 
     def space(self) -> os.statvfs_result:

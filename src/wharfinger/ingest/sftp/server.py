@@ -16,6 +16,7 @@ from typing import Any
 import asyncssh
 
 from wharfinger.config.settings import Customer, Sftp
+from wharfinger.errors import WharfingerError
 from wharfinger.ingest import land
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
@@ -202,7 +203,10 @@ class Guest(asyncssh.SSHServer):
         """A channel for the user's own tree."""
         assert self._user is not None
         tree = Tree(self._user)
-        await self._listener.intake.furnish(tree.standard())
+        try:
+            await self._listener.intake.furnish(tree.standard())
+        except WharfingerError as exc:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, str(exc)) from exc
         channel = Channel(
             lambda wire: Session(tree, self._listener.intake, wire, id=secrets.token_hex(8)),
             heard=self._hear,

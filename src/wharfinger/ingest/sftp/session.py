@@ -70,6 +70,7 @@ class Session:
             self._is_greeted = True
         self._requests.extend(requests)
         self._turn()
+        self._flush()
 
     def congest(self, is_congested: bool) -> None:
         """Say whether the client is slow to take what was sent: then nothing more is served."""

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 
 class Corked(asyncio.Transport):
-    """A transport that gathers writes until the loop has run what is ready."""
+    """A transport that gathers writes until `flush`, or until the loop has run what is ready."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
@@ -25,17 +25,23 @@ class Corked(asyncio.Transport):
     def write(self, data: bytes) -> None:  # type: ignore[override]
         """See asyncio."""
         if not self._gathered:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._gathered.append(data)
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._transport.write(b"".join(gathered))
 
     def close(self) -> None:
         """See asyncio."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
         """See asyncio. What was written before and can leave at once still does: it says why."""
-        self._flush()
+        self.flush()
         self._transport.abort()
 
     def is_closing(self) -> bool:
@@ -50,11 +56,6 @@ class Corked(asyncio.Transport):
         """Bytes that the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
-    def _flush(self) -> None:
-        if self._gathered:
-            gathered, self._gathered = self._gathered, []
-            self._transport.write(b"".join(gathered))
-
 
 class Gangway:
     """Where asyncssh's `listen` gets its connections from: pass it as `tunnel`. They come out of `bound`, a listening socket."""
@@ -68,14 +69,22 @@ class Gangway:
 
 
 class _Boarding(asyncio.Protocol):
-    """A connection for its first instant: then it is asyncssh's."""
+    """Between a TCP connection and asyncssh's protocol for it."""
 
     def __init__(self, session_factory: Callable[[str, int], Any]) -> None:
         self._session_factory = session_factory
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand over."""
-        accepted = cast(asyncio.Transport, transport)
-        protocol = self._session_factory(*accepted.get_extra_info("peername")[:2])
-        accepted.set_protocol(protocol)
-        protocol.connection_made(Corked(accepted))
+        self._corked = Corked(cast(asyncio.Transport, transport))
+        self._protocol = self._session_factory(*transport.get_extra_info("peername")[:2])
+        self._protocol.connection_made(self._corked)
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.data_received(data)
+        self._corked.flush()  # what was answered at once
+
+    def eof_received(self) -> None:
+        self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)

@@ -141,7 +141,7 @@ def test_changes_of_the_tree_run_in_the_same_thread(landing: Landing) -> None:
         await it.close()
         return names
 
-    assert set(asyncio.run(run())) == {"collector_0"}
+    assert set(asyncio.run(run())) == {"collector"}
 
 
 def _full() -> None:
