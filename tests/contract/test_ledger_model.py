@@ -225,9 +225,6 @@ def test_a_ledger_does_what_its_model_does(backend: str, examples: int) -> None:
         settings=settings(
             max_examples=examples,
             stateful_step_count=40,
-            deadline=None,
-            derandomize=examples < 100,
-            database=None,
             suppress_health_check=[*HealthCheck],
         ),
     )

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from rig.command import Wharf
+from rig.waiting import wait_until
 
 
 @pytest.fixture
@@ -40,14 +40,6 @@ def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
     return told
 
 
-def until(truth: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := truth()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return answer
-
-
 def transferred(wharf: Wharf, count: int) -> Callable[[], bool]:
     return lambda: len(wharf("files", "--status", "transferred", "--json").json) == count
 
@@ -61,7 +53,7 @@ def test_a_file_goes_from_sftp_to_delivered_and_a_signal_ends_all(wharf: Wharf, 
         options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-i", key, "-b", "-"]
         command = ["sftp", "-q", *options, "-P", str(told["sftp"]["port"]), f"bob@{told['sftp']['host']}"]
         subprocess.run(command, input="put a.csv inbound/", text=True, cwd=wharf.place, check=True, capture_output=True)
-        until(transferred(wharf, 1))
+        wait_until("one file is transferred", transferred(wharf, 1))
         assert (wharf.place / "out/acme/inbound/a.csv").read_text() == "a,b\n1,2\n"
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
@@ -85,7 +77,7 @@ def test_what_is_put_while_it_serves_is_worked_on_at_once(wharf: Wharf) -> None:
         ready(process)
         wharf.write("a.csv", "a,b\n1,2\n")
         wharf("put", "a.csv", "--customer", "acme")
-        until(transferred(wharf, 1))
+        wait_until("one file is transferred", transferred(wharf, 1))
         (record,) = wharf("files", "--json").json
     assert record["pipeline"] == "tables"
 
@@ -102,7 +94,7 @@ def test_a_worker_that_dies_is_told_and_started_again(wharf: Wharf) -> None:
         assert re.match(r"worker-\d ended \(.*\); it is started again", process.stderr.readline())
         wharf.write("a.csv", "a,b\n1,2\n")
         wharf("put", "a.csv", "--customer", "acme")
-        until(transferred(wharf, 1))
+        wait_until("one file is transferred", transferred(wharf, 1))
 
 
 def test_doctor_knows_its_own_server(wharf: Wharf) -> None:

@@ -124,10 +124,10 @@ def test_the_old_scp_protocol_shells_and_commands_are_refused_with_a_sentence(se
 
 def test_forwarding_is_refused(server: SftpServer) -> None:
     words = ["-p", str(server.port), "-W", f"127.0.0.1:{server.port}", "ann@127.0.0.1"]
-    done = run([need("ssh"), *ssh_options(server), *words], check=False)
+    done = run([need("ssh"), *ssh_options(server.key), *words], check=False)
     assert (done.returncode != 0, done.stdout) == (True, "")
     listening = ["-p", str(server.port), "-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "ann@127.0.0.1"]
-    assert run([need("ssh"), *ssh_options(server), *listening], check=False).returncode != 0
+    assert run([need("ssh"), *ssh_options(server.key), *listening], check=False).returncode != 0
 
 
 # -- lftp

@@ -1,4 +1,4 @@
-"""Real SFTP clients, as a partner runs them. Each raises Skip's own exception where the machine has none."""
+"""Real SFTP clients, as a partner runs them. A test that needs one is skipped where the machine has none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,11 +24,12 @@ def need(program: str) -> str:
     return found
 
 
-def ssh_options(server: SftpServer) -> list[str]:
+def ssh_options(key: Path) -> list[str]:
+    """What OpenSSH is told so that nothing of this machine's own settings takes part."""
     options = {
         "StrictHostKeyChecking": "no",
         "UserKnownHostsFile": "/dev/null",
-        "IdentityFile": str(server.key),
+        "IdentityFile": str(key),
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
         "LogLevel": "ERROR",
@@ -45,7 +45,7 @@ def run(command: Sequence[str], *, stdin: str = "", check: bool = True) -> subpr
 
 
 def sftp_command(server: SftpServer, *, user: str = "ann", options: Sequence[str] = ()) -> list[str]:
-    return [need("sftp"), *options, "-b", "-", *ssh_options(server), "-P", str(server.port), f"{user}@127.0.0.1"]
+    return [need("sftp"), *options, "-b", "-", *ssh_options(server.key), "-P", str(server.port), f"{user}@127.0.0.1"]
 
 
 def sftp(server: SftpServer, batch: str, *, user: str = "ann", check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -57,7 +57,7 @@ def scp(server: SftpServer, source: Path, target: str, *options: str) -> subproc
     command = [
         need("scp"),
         *options,
-        *ssh_options(server),
+        *ssh_options(server.key),
         "-P",
         str(server.port),
         str(source),
@@ -67,11 +67,11 @@ def scp(server: SftpServer, source: Path, target: str, *options: str) -> subproc
 
 
 def ssh(server: SftpServer, *command: str) -> subprocess.CompletedProcess[str]:
-    return run([need("ssh"), *ssh_options(server), "-p", str(server.port), "ann@127.0.0.1", *command], check=False)
+    return run([need("ssh"), *ssh_options(server.key), "-p", str(server.port), "ann@127.0.0.1", *command], check=False)
 
 
 def lftp_command(server: SftpServer, script: str) -> list[str]:
-    program = f"ssh -a -x {' '.join(ssh_options(server))}"
+    program = f"ssh -a -x {' '.join(ssh_options(server.key))}"
     settings = f"set sftp:connect-program '{program}'; set net:max-retries 1; set net:timeout 10; set cmd:fail-exit yes"
     return [need("lftp"), "-c", f"{settings}; open -u ann,none sftp://127.0.0.1:{server.port}; {script}"]
 
@@ -137,8 +137,3 @@ def random_file(path: Path, size: int) -> Path:
     path.write_bytes(os.urandom(size))
     os.utime(path, (1_700_000_000, 1_700_000_000))
     return path
-
-
-def pause(seconds: float) -> None:
-    """Let real time pass where the test is about real time."""
-    time.sleep(seconds)

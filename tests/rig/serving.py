@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rig.clients import need, ssh_options
 from rig.waiting import wait_until as wait_until
 
 CONFIG = """\
@@ -123,27 +124,8 @@ def sftp(
     directory: Path, port: int, lines: Sequence[str], *, user: str = "bob", timeout_s: float = 120.0
 ) -> subprocess.CompletedProcess[str]:
     """Run lines of an OpenSSH `sftp` batch."""
-    options = (
-        "StrictHostKeyChecking=no",
-        "UserKnownHostsFile=/dev/null",
-        "LogLevel=ERROR",
-        "IdentitiesOnly=yes",
-        "ConnectTimeout=10",
-    )
-    flags = [word for option in options for word in ("-o", option)]
-    command = [
-        "sftp",
-        "-F",
-        "/dev/null",
-        *flags,
-        "-i",
-        str(directory / "key"),
-        "-P",
-        str(port),
-        "-b",
-        "-",
-        f"{user}@127.0.0.1",
-    ]
+    key = directory / "key"
+    command = [need("sftp"), *ssh_options(key), "-P", str(port), "-b", "-", f"{user}@127.0.0.1"]
     return subprocess.run(
         command, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=timeout_s, cwd=directory
     )

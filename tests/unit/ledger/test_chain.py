@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wharfinger.ledger import chain
@@ -77,7 +77,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, database=None)
 @given(st.dictionaries(st.text(), json_values, max_size=5))
 def test_data_that_went_through_json_has_the_same_form(data: dict[str, Any]) -> None:
     form = chain.canonical(data)

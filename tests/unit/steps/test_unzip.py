@@ -161,7 +161,7 @@ def test_one_flipped_bit_is_found_or_harmless() -> None:
             assert unzipped(bytes(broken))[1] == TEXT, at
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.integers(0, 255)), min_size=2, max_size=12))
 def test_several_changed_bytes_never_do_more_than_reject(changes: list[tuple[int, int]]) -> None:
     broken = bytearray(SOUND)
@@ -172,7 +172,7 @@ def test_several_changed_bytes_never_do_more_than_reject(changes: list[tuple[int
         assert zlib.crc32(data) == int.from_bytes(broken[SOUND.index(b"PK\x01\x02") + 16 :][:4], "little")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_an_archive_or_rejected(data: bytes) -> None:
     with suppress(Rejected):
