@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, document, fields, heading, listing
-from wharfinger.config.settings import Pipeline, Route, Settings
+
+if TYPE_CHECKING:
+    from wharfinger.config.settings import Pipeline, Route, Settings
 
 PIPELINES = (
     Column("pipeline", "Pipeline"),

@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from wharfinger.cli.problem import problem
 from wharfinger.cli.session import Session
 from wharfinger.cli.space import free_space
 from wharfinger.cli.verify import verify_ledger
 from wharfinger.cli.words import many, number, size, span
-from wharfinger.config.settings import Destination, Sftp
 from wharfinger.errors import WharfingerError
 from wharfinger.model import State
+
+if TYPE_CHECKING:
+    from wharfinger.config.settings import Destination, Sftp
 
 SAMPLE = 200
 """How many of the newest files are looked up in the store."""

@@ -72,9 +72,13 @@ def columns(now: float) -> tuple[Column, ...]:
         Column("status", "Status", style=lambda row: STYLES.get(row["status"], "")),
         Column("size", "Size", lambda row: size(row["size"]), right=True),
         Column("upload_timestamp", "Uploaded", lambda row: clock(epoch(row["upload_timestamp"]), now), right=True),
-        Column("key", "Key", folds=True),
-        Column("pipeline", "Pipeline", lambda row: row["pipeline"] or "-"),
-        Column("error_message", "Why", lambda row: remark(row, now), folds=True),
+        Column("key", "Key", lambda row: _remarked(row, now), folds=True),
+        Column("customer_id", piped=True),
+        Column("pipeline", piped=True),
+        Column("attempts", piped=True),
+        Column("error_message", piped=True),
+        Column("waits", piped=True),
+        Column("until", piped=True),
     )
 
 
@@ -83,6 +87,11 @@ def remark(row: Row, now: float) -> str:
     until = f", {clock(epoch(row['until']), now)}" if row["until"] else ""
     waits = row["waits"] + until if row["status"] not in ("failed", "quarantined") else ""
     return "; ".join(said for said in (row["error_message"], waits) if said)
+
+
+def _remarked(row: Row, now: float) -> str:
+    said = remark(row, now)
+    return f"{row['key']}\n  {said}" if said else str(row["key"])
 
 
 def _rows(session: Session, selection: Selection, page: Page) -> Iterable[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
 
@@ -17,7 +18,20 @@ from wharfinger.cli.show import document, progress, say
 from wharfinger.cli.words import many, size
 from wharfinger.errors import UsageError
 from wharfinger.ledger import MANY
-from wharfinger.model import FileRecord
+from wharfinger.model import FileRecord, Status
+
+
+class Chosen(NamedTuple):
+    """As much of a file as is kept of each, since there may be a million."""
+
+    file_id: str
+    size: int  # bytes
+    status: Status
+
+    @classmethod
+    def of(cls, record: FileRecord) -> Chosen:
+        """What is kept of this record."""
+        return cls(record.file_id, record.size, record.status)
 
 
 @click.command(cls=Verb)
@@ -42,26 +56,26 @@ def command(session: Session, ids: tuple[str, ...], selection: Selection, yes: b
     return _answer(session, found, again, busy)
 
 
-def _found(session: Session, ids: Sequence[str], selection: Selection) -> list[FileRecord]:
+def _found(session: Session, ids: Sequence[str], selection: Selection) -> list[Chosen]:
     if ids and not selection.is_everything:
         raise UsageError("either ids or a filter, not both", fix="wharf replay --help")
     if ids:
-        return [choose.file(session, file_id) for file_id in dict.fromkeys(ids)]
+        return [Chosen.of(choose.file(session, file_id)) for file_id in dict.fromkeys(ids)]
     if selection.is_everything:
         raise UsageError("which files? none is named", fix="wharf replay ID..., or --dead, --unrouted, --error TEXT")
     if selection.partial:
         raise UsageError("a partial upload is no file yet", fix="its sender resumes it, or sends it again")
-    return list(selection.files(session.database.catalog))
+    return [Chosen.of(record) for record in selection.files(session.database.catalog)]
 
 
-def _preview(found: Sequence[FileRecord]) -> str:
+def _preview(found: Sequence[Chosen]) -> str:
     if not found:
         return "no file fits"
     statuses = ", ".join(f"{count:,} {status}" for status, count in Counter(r.status for r in found).most_common())
     return f"{many(len(found), 'file')}, {size(sum(r.size for r in found))}: {statuses}"
 
 
-def _replay(session: Session, found: Sequence[FileRecord]) -> tuple[list[str], list[str]]:
+def _replay(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[str]]:
     """Replay in groups; the answer is which run again, and which a worker holds just now."""
     again: list[str] = []
     busy: list[str] = []
@@ -75,7 +89,7 @@ def _replay(session: Session, found: Sequence[FileRecord]) -> tuple[list[str], l
     return again, busy
 
 
-def _answer(session: Session, found: Sequence[FileRecord], again: Sequence[str], busy: Sequence[str]) -> int:
+def _answer(session: Session, found: Sequence[Chosen], again: Sequence[str], busy: Sequence[str]) -> int:
     if session.json:
         document({"matched": [record.file_id for record in found], "replayed": again, "busy": busy})
     if again:

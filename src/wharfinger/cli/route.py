@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +15,12 @@ from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, answer, document, listing, say
 from wharfinger.cli.words import size as in_words
-from wharfinger.engine.router import Verdict, explain
 from wharfinger.errors import UsageError
 from wharfinger.model import Arrival, FileRecord
 from wharfinger.steps.sniff import HEAD, media_type
+
+if TYPE_CHECKING:
+    from wharfinger.engine.router import Verdict
 
 COLUMNS = (
     Column("takes", "", lambda row: "takes it" if row["takes"] else "would take it" if row["fits"] else "no"),
@@ -52,6 +54,8 @@ def explain_(session: Session, what: str, customer: str | None, key: str | None,
     The file is one in custody (its ID), one on this machine (a path), or one that is only named (a key such as
     inbound/a.csv, with --size and --type).
     """
+    from wharfinger.engine.router import explain
+
     arrival = _arrival(session, what, customer, key, size, type_)
     verdicts = explain(arrival, session.settings.pipelines)
     taken = next((verdict.pipeline for verdict in verdicts if verdict.fits), None)

@@ -95,7 +95,12 @@ def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = (
     click.option("--customer", default="", metavar="NAME", help="Only files of this customer."),
-    click.option("--status", type=click.Choice([*map(str, Status), "partial"]), help="Only files of this status."),
+    click.option(
+        "--status",
+        type=click.Choice([*map(str, Status), "partial"]),
+        metavar="STATUS",
+        help=f"Only files of this status: {', '.join(Status)} or partial.",
+    ),
     click.option("--dead", is_flag=True, help="Only dead letters: failed or quarantined."),
     click.option("--unrouted", is_flag=True, help="Only files that no pipeline took."),
     click.option("--pipeline", default="", metavar="NAME", help="Only files that this pipeline took."),

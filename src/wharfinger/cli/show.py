@@ -19,11 +19,12 @@ class Column:
     """One column of a list: `name` is its key in each row, `words` says a row's value to a person."""
 
     name: str
-    title: str
+    title: str = ""
     words: Callable[[Mapping[str, Any]], str] | None = None
     right: bool = False
     style: Callable[[Mapping[str, Any]], str] | None = None  # rich style of the cell, by row
     folds: bool = False  # takes the room that is left, over several lines if need be
+    piped: bool = False  # in a pipe only: a terminal has less room
 
 
 def listing(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, json: bool, empty: str = "") -> int:
@@ -123,7 +124,7 @@ def is_terminal(stream: Any) -> bool:
 
 
 def silence() -> None:
-    """Nobody reads stdout any more: let what is still buffered go nowhere, quietly."""
+    """Nobody reads stdout any more: let what is still buffered go nowhere (docs.python.org/3/library/signal.html#note-on-sigpipe)."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -167,6 +168,7 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    columns = [column for column in columns if not column.piped]
     for column in columns:
         table.add_column(
             column.title,

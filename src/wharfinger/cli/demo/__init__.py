@@ -2,171 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-import asyncssh
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from wharfinger import app, config
-from wharfinger.cli.demo import report, upload
-from wharfinger.cli.demo.files import Sample, samples
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
-from wharfinger.errors import UsageError, WharfingerError
-from wharfinger.ledger import Catalog, Filter, User
-from wharfinger.model import FileRecord
-
-MARK = ".wharf-demo"
-DEADLINE_S = 300.0
-USER, CUSTOMER = "nora", "northwind"
-
-CONFIG = """\
-# What `wharf demo` runs. `wharf check` validates it; `wharf schema` helps an editor with it.
-data: ./data
-listeners:
-  sftp: {host: 127.0.0.1, port: 0}      # a free port; give a number in earnest
-customers:
-  northwind: {}
-destinations:
-  warehouse: {directory: ./warehouse}   # real names, for people and other programs
-  archive: {bucket: archive}            # a bucket of the store, for keeping
-pipelines:
-  packed:                               # anything compressed, whatever its name says
-    route: {key: "inbound/**", type: [application/gzip, application/zip]}
-    steps:
-      - decompress
-      - checksum
-      - {uses: deliver, with: {to: warehouse, key: "{customer}/unpacked/{name}"}}
-  reports:                              # everything else: kept as it came, delivered under its date
-    route: {key: "inbound/**"}
-    steps:
-      - {uses: deliver, name: keep, with: {to: archive}}
-      - {uses: rename, with: {to: "{date:%Y-%m-%d} {name}"}}
-      - {uses: deliver, with: {to: warehouse, key: "{customer}/reports/{name}"}}
-"""
-
-
-def run(directory: Path, *, megabytes: int, as_json: bool) -> bool:
-    """Run the demo in `directory` (made anew). True when every file ended as it ought to."""
-    console = Console(stderr=as_json, highlight=False)
-    _prepare(directory)
-    wanted = samples(megabytes)
-    _generate(directory / "outbox", wanted, console)
-    _configure(directory)
-    with _served(directory) as port:
-        console.print(
-            f"[bold]wharf serve[/] listens for SFTP on 127.0.0.1:{port}; {USER} of {CUSTOMER} signs in with her key.",
-            soft_wrap=True,
-        )
-        database = app.open_database(config.read(directory / "wharf.yaml", app.registry(), os.environ))
-        try:
-            began = time.monotonic()
-            client = upload.send(directory, port, USER, [s.name for s in wanted], console)
-            records = _wait(database.catalog, len(wanted), console)
-            seconds = time.monotonic() - began
-            histories = {r.file_id: database.catalog.events(r.file_id) for r in records}
-        finally:
-            database.close()
-    strays = _strays(wanted, records)
-    if as_json:
-        print(json.dumps(report.document(directory, client, seconds, records, strays)))
-    else:
-        report.show(console, directory, seconds, records, histories, strays)
-    return not strays
-
-
-def _prepare(directory: Path) -> None:
-    if directory.exists():
-        if not (directory / MARK).exists() and any(directory.iterdir()):
-            raise UsageError(
-                f"{directory} is not empty and was not made by an earlier demo", fix="name another with --dir"
-            )
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True)
-    (directory / MARK).touch()
-
-
-def _generate(outbox: Path, wanted: Sequence[Sample], console: Console) -> None:
-    outbox.mkdir()
-    with _progress(console) as progress:
-        task = progress.add_task("making a customer's files", total=len(wanted))
-        for sample in wanted:
-            sample.write(outbox / sample.name)
-            progress.advance(task)
-
-
-def _configure(directory: Path) -> None:
-    (directory / "wharf.yaml").write_text(CONFIG, encoding="utf-8")
-    (directory / "warehouse").mkdir()
-    key = asyncssh.generate_private_key("ssh-ed25519", comment=f"{USER}@{CUSTOMER}")
-    private = directory / "nora_ed25519"
-    private.touch(mode=0o600)
-    key.write_private_key(str(private))
-    public = key.export_public_key().decode().strip()
-    database = app.open_database(config.read(directory / "wharf.yaml", app.registry(), os.environ))
-    try:
-        database.accounts.keep([User(USER, CUSTOMER, home=CUSTOMER, keys=(public,))])
-    finally:
-        database.close()
-
-
-@contextmanager
-def _served(directory: Path) -> Iterator[int]:
-    """`wharf serve` on a free port, as a user would start it; stopped (SIGTERM, so gracefully) in the end."""
-    log = directory / "serve.log"
-    with log.open("wb") as err:
-        command = [sys.executable, "-m", "wharfinger", "--config", str(directory / "wharf.yaml"), "--json", "serve"]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, stdin=subprocess.DEVNULL)
-    assert server.stdout is not None
-    try:
-        ready = server.stdout.readline()
-        if not ready:
-            raise WharfingerError(f"wharf serve ended at once: {_tail(log)}", fix=f"read {log}")
-        yield int(json.loads(ready)["sftp"]["port"])
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(timeout=30)
-        server.stdout.close()
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace").strip().rpartition("\n")[2] or "it said nothing"
-
-
-def _wait(catalog: Catalog, count: int, console: Console) -> list[FileRecord]:
-    """Every file's record, once all have come to an end (or the deadline is over)."""
-    deadline = time.monotonic() + DEADLINE_S
-    with _progress(console) as progress:
-        task = progress.add_task("through the pipelines", total=count)
-        while True:
-            records = catalog.files(Filter(customer=CUSTOMER))
-            progress.update(task, completed=sum(r.status.is_final for r in records))
-            if progress.finished or time.monotonic() > deadline:
-                return sorted(records, key=lambda r: r.file_id)
-            time.sleep(0.05)
-
-
-def _strays(wanted: Sequence[Sample], records: Sequence[FileRecord]) -> Mapping[str, str]:
-    """The files that did not end as they ought to, with what became of them."""
-    became = {record.key.rpartition("/")[2]: str(record.status) for record in records}
-    return {s.name: became.get(s.name, "never arrived") for s in wanted if became.get(s.name) != s.ends}
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 @click.command(cls=Verb)
@@ -191,4 +33,6 @@ def _progress(console: Console) -> Progress:
 @pass_session
 def command(session: Session, directory: Path, megabytes: int) -> int:
     """Watch real files go by SFTP through pipelines to their destination."""
+    from wharfinger.cli.demo.play import run
+
     return Exit.OK if run(directory.resolve(), megabytes=megabytes, as_json=session.json) else Exit.FAILED
