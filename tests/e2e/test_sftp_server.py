@@ -73,6 +73,7 @@ def test_the_offer_is_modern_and_tells_no_version(server: SftpServer) -> None:
         {"encryption_algs": ["aes256-cbc"]},
         {"encryption_algs": ["aes256-ctr"], "mac_algs": ["hmac-sha1"]},
         {"compression_algs": ["zlib@openssh.com"]},
+        {"server_host_key_algs": ["ssh-rsa"]},
     ):
         with pytest.raises(asyncssh.KeyExchangeFailed):
             sign_in(server, **weak)

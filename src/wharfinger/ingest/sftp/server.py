@@ -33,10 +33,10 @@ from wharfinger.store.staging import Staging
 from wharfinger.store.versions import Versions
 
 ALGORITHMS = {
-    "kex_algs": "-gss*,*sha1,rsa*,*ssh.com,diffie-hellman-group14*",
+    "kex_algs": "-gss*,*sha1,rsa*,*@ssh.com,diffie-hellman-group14*",
     "encryption_algs": "aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr",
     "mac_algs": "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512",
-    "signature_algs": "-ssh-rsa,*ssh.com",
+    "signature_algs": "-ssh-rsa*,ssh-dss",
     "compression_algs": "none",
 }
 """What is offered to clients, the fastest good ones first; nothing on SHA-1. A leading minus takes from asyncssh's defaults."""
