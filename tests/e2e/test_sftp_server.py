@@ -128,6 +128,17 @@ def test_only_the_subsystem_sftp_is_there(server: SftpServer) -> None:
         asyncio.run(ask())
 
 
+async def flood(conn: Any) -> None:
+    """Ask for 750 MB, grant a window for it, and read nothing."""
+    process = await conn.create_process(subsystem="sftp", encoding=None, window=1 << 31)
+    process.stdin.write(packet(1, 3) + packet(3, 1, string("inbound/big"), u32(1), u32(0)))
+    await process.stdout.readexactly(4 + 1)
+    conn._transport.pause_reading()  # a client that misbehaves
+    for n in range(3000):
+        process.stdin.write(packet(5, n, string(b"1"), u64(0), u32(261_120)))
+    await asyncio.sleep(1.5)
+
+
 def test_a_client_that_reads_nothing_costs_no_memory(server: SftpServer, tmp_path: Path) -> None:
     sftp(server, f"put {random_file(tmp_path / 'big', 4_000_000)} inbound/big\n")
 
@@ -135,22 +146,29 @@ def test_a_client_that_reads_nothing_costs_no_memory(server: SftpServer, tmp_pat
         lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) << 10
 
-    async def flood() -> int:
+    async def grow() -> int:
         async with connect(server) as conn:
-            process = await conn.create_process(subsystem="sftp", encoding=None, window=1 << 31)
-            open_file = packet(3, 1, string("inbound/big"), u32(1), u32(0))
-            process.stdin.write(packet(1, 3) + open_file)
-            await process.stdout.readexactly(4 + 1)
             before = resident()
-            conn._transport.pause_reading()
-            for n in range(3000):  # of 255 KB each
-                process.stdin.write(packet(5, n, string(b"1"), u64(0), u32(261_120)))
-            await asyncio.sleep(1.5)
+            await flood(conn)
             grown = resident() - before
             conn.abort()
             return grown
 
-    assert asyncio.run(flood()) < 60_000_000
+    assert asyncio.run(grow()) < 60_000_000
+
+
+def test_a_client_that_reads_nothing_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path / "server").start()
+    sftp(server, f"put {random_file(tmp_path / 'big', 4_000_000)} inbound/big\n")
+
+    async def stop() -> None:
+        async with connect(server) as conn:
+            await flood(conn)
+            await asyncio.get_running_loop().run_in_executor(None, server.stop)
+            conn.abort()
+
+    asyncio.run(stop())
+    assert server.log() == ""
 
 
 def test_the_host_key_stays_the_same(tmp_path: Path) -> None:

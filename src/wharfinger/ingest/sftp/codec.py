@@ -46,6 +46,9 @@ class Code(IntEnum):
 READ, WRITE, APPEND, CREAT, TRUNC, EXCL = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 """How a file is to be opened (draft, section 6.3)."""
 
+WRITING = WRITE | APPEND | CREAT | TRUNC
+"""Any of these asks for more than reading."""
+
 
 class ProtocolError(Exception):
     """What came is no SFTP; nothing after it can be understood."""

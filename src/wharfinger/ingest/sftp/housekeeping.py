@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from wharfinger.errors import NotFound, StoreError, WharfingerError
+from wharfinger.errors import NotFound, StoreError
 from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Entry
@@ -41,7 +41,7 @@ class Housekeeping:
         self._unknown: set[str] = set()  # staged ids that had no row in the last round
 
     async def run(self) -> None:
-        """Tick, and make rounds, until cancelled. Trouble with the ledger or the disk is logged and tried again."""
+        """Tick, and make rounds, until cancelled."""
         due = 0.0
         while True:
             try:
@@ -49,8 +49,8 @@ class Housekeeping:
                 if time.monotonic() >= due:
                     await self.round()
                     due = time.monotonic() + ROUND
-            except (WharfingerError, OSError) as exc:
-                _log.warning("partial uploads could not be looked after: %s", exc)
+            except Exception:  # trouble with the ledger or the disk passes, and the server outlives it
+                _log.exception("partial uploads could not be looked after; next try in %g s", TICK)
             await asyncio.sleep(TICK)
 
     async def tick(self) -> None:

@@ -44,6 +44,9 @@ ALGORITHMS = {
 THREADS = 4
 """For what waits for the disk besides the commits: downloads, the syncs of large uploads."""
 
+GRACE = 5
+"""Seconds that clients have to take their last answers when the server stops."""
+
 _KEEPALIVE = 30  # s between questions whether a silent client is still there; after three without an answer it is gone
 
 
@@ -126,7 +129,11 @@ class Listener:
         for watch in self._watches:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
-        await asyncio.gather(*(guest.leave() for guest in list(self._guests)))
+        guests = list(self._guests)
+        if guests:
+            await asyncio.wait([self.spawn(guest.leave()) for guest in guests], timeout=GRACE)
+        for guest in guests:
+            guest.abort()  # who has not taken the answers by now does not want them
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self.intake.close()
@@ -175,6 +182,10 @@ class Guest(asyncssh.SSHServer):
         for channel in list(self._channels):
             await channel.end()
         self._connection.close()
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        self._connection.abort()
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn

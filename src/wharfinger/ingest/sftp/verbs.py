@@ -82,7 +82,7 @@ class Verbs:
     def _open(self, request: codec.Open) -> bytes | Later:
         if len(self._handles) >= MAX_HANDLES:
             raise Refusal(Code.FAILURE, f"a session may have {MAX_HANDLES} files and directories open")
-        if request.flags & ~codec.READ:
+        if request.flags & codec.WRITING:
             return codec.handle(request.id, self._hold(self._open_to_write(request)))
         entry = self._entry(self._tree.find(request.path))
         if entry.kind != "file":
@@ -234,6 +234,8 @@ class Verbs:
 
     def _rename(self, request: codec.Rename | codec.PosixRename) -> Later:
         old, new = self._tree.own(request.old), self._tree.own(request.new)
+        if self._intake.find(old):
+            raise Refusal(Code.FAILURE, f"{request.old} is still being uploaded")
         if new.startswith(f"{old}/"):
             raise Refusal(Code.FAILURE, f"{request.old} cannot be moved into itself")
         return Later(self._move(request, old, new), about=TREE)

@@ -56,6 +56,15 @@ def test_a_mark_that_comes_late_does_not_cover_the_file(desk: Desk) -> None:
     assert rows(desk) == []
 
 
+def test_a_mark_that_comes_late_enters_no_bytes_that_were_dropped(desk: Desk) -> None:
+    client = desk.sign_in()
+    client.write_at(client.open("/inbound/a"), 5, b"behind a gap")
+    writings = list(desk.intake)
+    client.leave()
+    desk.run(desk.intake.mark(writings))
+    assert rows(desk) == []
+
+
 def test_after_a_crash_the_whole_beginning_can_be_resumed(desk: Desk) -> None:
     client = desk.sign_in()
     handle = begin(client, "/inbound/a", b"abc")

@@ -374,6 +374,14 @@ def test_renames_that_make_no_sense_are_refused(ann: Client) -> None:
     assert ann.ask(18, string("/inbound"), string("/else")).code == FAILURE
 
 
+def test_an_upload_under_way_is_not_renamed(ann: Client) -> None:
+    handle = ann.open("/inbound/a")
+    ann.write_at(handle, 0, b"abc")
+    assert "still being uploaded" in ann.ask(18, string("/inbound/a"), string("/inbound/b")).text
+    assert ann.close(handle).code == OK
+    assert ann.ask(18, string("/inbound/a"), string("/inbound/b")).code == OK
+
+
 def test_removing_what_is_not_there_is_harmless(ann: Client) -> None:
     assert ann.ask(13, string("/inbound/none")).code == NO_SUCH_FILE
 
