@@ -1,8 +1,9 @@
-"""Which names a file may have, wherever it comes from and goes to, and what is wrong with one that it may not have."""
+"""Which names a file may have, wherever it comes from and goes to: what is wrong with one, and when two are the same."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 PART = 255
 """Bytes of UTF-8 that one part of a name may have; file systems end there (NAME_MAX)."""
@@ -37,6 +38,11 @@ def path_fault(path: str) -> str:
 def shown(name: str) -> str:
     """`name` for a message: quoted, escaped and cut."""
     return ascii(name if len(name) <= 120 else name[:117] + "...")
+
+
+def nfc(text: str) -> str:
+    """The form in which names are compared (Unicode Standard Annex 15): some systems send them decomposed."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _suspicion(path: str) -> str:

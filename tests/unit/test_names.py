@@ -7,7 +7,7 @@ import pytest
 from wharfinger.errors import NameRefused, Rejected
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import User
-from wharfinger.names import KEY, PART, key_fault, path_fault, shown
+from wharfinger.names import KEY, PART, key_fault, nfc, path_fault, shown
 from wharfinger.steps.name import member_fault, safe_key
 from wharfinger.store.names import parts
 
@@ -119,3 +119,8 @@ def test_a_directory_bounds_the_parts_of_a_path_not_the_whole() -> None:
 def test_a_message_shows_a_name_escaped_and_cut() -> None:
     assert shown("a\x1b[31m") == "'a\\x1b[31m'"
     assert len(shown("a" * 5000)) == 122
+
+
+@pytest.mark.parametrize("sent", ["\u00fc.csv", "u\u0308.csv"])
+def test_names_are_compared_however_a_system_composes_them(sent: str) -> None:
+    assert nfc(sent) == "\u00fc.csv"

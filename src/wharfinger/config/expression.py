@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wharfinger.config import glob
+from wharfinger.names import nfc
 
 Context = Mapping[str, Any]
 Scalar = str | int | float | bool | None
@@ -175,7 +176,7 @@ def _compare(op: str, left: Any, right: Any) -> bool:
     if kind is None or kind != _kind(right):
         return False
     if kind == "text":
-        left, right = glob.nfc(left), glob.nfc(right)
+        left, right = nfc(left), nfc(right)
     if op == "==":
         return bool(left == right)
     return kind in ("text", "number") and _ORDER[op](left, right)

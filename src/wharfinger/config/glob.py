@@ -13,9 +13,10 @@ next one. What follows a wildcard that crosses folders is one such group, since 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+
+from wharfinger.names import nfc
 
 LONGEST = 1024
 """Most characters of a pattern."""
@@ -56,11 +57,6 @@ def checked(pattern: str) -> str:
 def is_plain(pattern: str) -> bool:
     """Whether the pattern fits one text alone: itself."""
     return not any(sign in pattern for sign in "*?[")
-
-
-def nfc(text: str) -> str:
-    """The text as comparisons see it."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def translate(pattern: str) -> str:

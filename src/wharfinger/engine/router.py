@@ -9,6 +9,7 @@ from typing import Any
 from wharfinger.config import glob
 from wharfinger.config.settings import Pipeline
 from wharfinger.model import Arrival
+from wharfinger.names import nfc
 
 NO_FACTS: Mapping[str, Any] = {}
 
@@ -73,7 +74,7 @@ PARTS = ("customer", "key", "type")
 
 def _names(arrival: Arrival) -> tuple[str, str, str]:
     """The text for each part; the key counts from below the customer's home."""
-    return glob.nfc(arrival.customer), glob.nfc(arrival.key.partition("/")[2]), arrival.media_type
+    return nfc(arrival.customer), nfc(arrival.key.partition("/")[2]), arrival.media_type
 
 
 def _globs(pipeline: Pipeline) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

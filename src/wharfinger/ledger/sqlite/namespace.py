@@ -11,7 +11,8 @@ from wharfinger.ledger import Entry
 from wharfinger.ledger.sqlite import history, row
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
 from wharfinger.ledger.sqlite.history import Told
-from wharfinger.ledger.sqlite.tree import add_parents, fold, split
+from wharfinger.ledger.sqlite.tree import add_parents, split
+from wharfinger.names import nfc
 
 _COLUMNS = """
 SELECT coalesce(n.shown, n.name), n.parent, n.mtime, n.staged, n.user, n.size, n.written, f.file_id, f.version, f.sha256,
@@ -54,7 +55,7 @@ class SqliteNamespace:
         """See Namespace."""
         sql = f"{_COLUMNS} WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
         with self._connections.reading() as db:
-            return [_entry(path, r) for r in rows(db, sql, fold(path), fold(after), limit)]
+            return [_entry(path, r) for r in rows(db, sql, nfc(path), nfc(after), limit)]
 
     def make(self, entries: Sequence[Entry]) -> list[bool]:
         """See Namespace. Raises ValueError for a file: those arrive."""
@@ -77,9 +78,9 @@ class SqliteNamespace:
             there, in_the_way = _kind(tx, old), _kind(tx, new)
             if there is None or not old:
                 return "missing"
-            if not _has_parent(tx, new) or fold(new).startswith(f"{fold(old)}/"):
+            if not _has_parent(tx, new) or nfc(new).startswith(f"{nfc(old)}/"):
                 return "no_parent"
-            if in_the_way and fold(old) != fold(new):
+            if in_the_way and nfc(old) != nfc(new):
                 if not replace or "dir" in (there[0], in_the_way[0]):
                     return "taken"
                 self._remove(tx, new, in_the_way[1], {"path": new, "replaced_by": old})
@@ -117,9 +118,9 @@ class SqliteNamespace:
             (*split(new), *split(old)[:2]),
         )
         if kind == "dir":
-            below = rows(tx, _FILES_BELOW, fold(old))
-            told = [Told(id, "renamed", {"from": path, "to": fold(new) + path[len(fold(old)) :]}) for id, path in below]
-            tx.execute(_MOVE_BELOW, (fold(old), fold(new)))
+            below = rows(tx, _FILES_BELOW, nfc(old))
+            told = [Told(id, "renamed", {"from": path, "to": nfc(new) + path[len(nfc(old)) :]}) for id, path in below]
+            tx.execute(_MOVE_BELOW, (nfc(old), nfc(new)))
         history.append(tx, self._now(), told)
 
     def _remove(self, tx: apsw.Connection, path: str, file_id: str | None, how: dict[str, Any]) -> None:
@@ -173,7 +174,7 @@ def _has_parent(db: apsw.Connection, path: str) -> bool:
 
 
 def _has_children(db: apsw.Connection, path: str) -> bool:
-    return first(db, "SELECT 1 FROM name WHERE parent = ? LIMIT 1", fold(path)) is not None
+    return first(db, "SELECT 1 FROM name WHERE parent = ? LIMIT 1", nfc(path)) is not None
 
 
 def _entry(parent: str, r: tuple[Any, ...]) -> Entry:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 import apsw
 
 from wharfinger.ledger.sqlite.connection import insert
 from wharfinger.model import Arrival
+from wharfinger.names import nfc
 
 _ARRIVE = """
 ON CONFLICT DO UPDATE SET shown = excluded.shown, file_id = excluded.file_id, mtime = NULL,
@@ -41,10 +41,5 @@ def add_parents(tx: apsw.Connection, paths: Iterable[str], now_us: int) -> None:
 def split(path: str) -> tuple[str, str, str | None]:
     """The key (parent, name) under which `path` is kept, and its name as sent where that differs."""
     parent, _, name = path.rpartition("/")
-    folded = fold(name)
-    return fold(parent), folded, None if folded == name else name
-
-
-def fold(text: str) -> str:
-    """The form in which names are compared: NFC (Unicode Standard Annex 15)."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    folded = nfc(name)
+    return nfc(parent), folded, None if folded == name else name
