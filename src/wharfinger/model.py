@@ -255,3 +255,8 @@ class FileRecord:
     due: float | None = None  # when a retry comes, or the lease of the worker ends; epoch s
     delivered: tuple[Delivered, ...] = ()
     owner: str = ""  # the worker that holds its run, while it is leased
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Where its bytes are."""
+        return ObjectRef(self.source_bucket, self.key, self.version, self.size, self.sha256)

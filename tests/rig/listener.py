@@ -26,7 +26,7 @@ from wharfinger.config.settings import Customer, Sftp
 from wharfinger.ingest.sftp.server import serve
 from wharfinger.ledger import Entry, Filter, User
 from wharfinger.ledger.sqlite import SqliteDatabase
-from wharfinger.model import FileRecord, ObjectRef
+from wharfinger.model import FileRecord
 from wharfinger.store.local import LocalStore
 from wharfinger.store.staging import Staging
 
@@ -155,7 +155,7 @@ class SftpServer:
 
 
 def _content(store: LocalStore, record: FileRecord) -> bytes:
-    with store.open(ObjectRef(record.source_bucket, record.key, record.version, record.size, record.sha256)) as file:
+    with store.open(record.ref) as file:
         data = file.read()
     assert hashlib.sha256(data).hexdigest() == record.sha256
     return data

@@ -19,7 +19,7 @@ from wharfinger.ingest.sftp.session import Session
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import Filter, User
 from wharfinger.ledger.sqlite import SqliteDatabase
-from wharfinger.model import FileRecord, ObjectRef
+from wharfinger.model import FileRecord
 from wharfinger.store.local import LocalStore
 from wharfinger.store.staging import Staging
 from wharfinger.store.versions import Versions
@@ -76,9 +76,7 @@ class Desk:
         return self.database.catalog.files(Filter())[::-1]
 
     def content(self, record: FileRecord) -> bytes:
-        with self.store.open(
-            ObjectRef(record.source_bucket, record.key, record.version, record.size, record.sha256)
-        ) as file:
+        with self.store.open(record.ref) as file:
             data = file.read()
         assert len(data) == record.size
         assert hashlib.sha256(data).hexdigest() == record.sha256

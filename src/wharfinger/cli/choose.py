@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 from wharfinger.cli.session import Session
+from wharfinger.config.words import nearest
 from wharfinger.errors import UsageError
 from wharfinger.ledger import Accounts, User
 from wharfinger.model import FileRecord
-from wharfinger.names import key_fault
+from wharfinger.names import key_fault, shown
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 """What a user may be called: safe in paths, logs and on command lines."""
@@ -34,8 +34,7 @@ def user(accounts: Accounts, name: str) -> User:
     found = accounts.user(name)
     if found:
         return found
-    near = get_close_matches(name, [user.name for user in accounts.users()], n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = nearest(name, (user.name for user in accounts.users()))
     raise UsageError(f"no user {name!r}{hint}", code="NOT_FOUND", fix="wharf users list")
 
 
@@ -53,7 +52,9 @@ def sound(user: User) -> User:
     if not NAME.fullmatch(user.name):
         fix = "use 1 to 64 of: letters, digits, _ . @ -; the first a letter, digit or _"
         raise UsageError(f"{user.name!r} cannot be a user's name", code="NAME_UNSAFE", fix=fix)
-    if user.home.split("/")[0] != user.customer or key_fault(user.home):
+    if why := key_fault(user.home):
+        raise UsageError(f"the home {shown(user.home)} {why}", code="NAME_UNSAFE", fix="name another folder")
+    if user.home.split("/")[0] != user.customer:
         fix = f"use {user.customer!r}, or a folder below it such as '{user.customer}/north'"
         raise UsageError(f"the home {user.home!r} lies outside the customer's tree", code="NAME_UNSAFE", fix=fix)
     return user

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -13,6 +12,7 @@ from wharfinger.cli.frame import Verbs
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, answer, document, heading, listing
 from wharfinger.cli.words import size, span
+from wharfinger.config.words import nearest
 from wharfinger.errors import UsageError, WharfingerError
 from wharfinger.steps.registry import Registry
 
@@ -81,9 +81,7 @@ def _knowing(name: str) -> Registry:
     registry = Registry()
     if name in registry:
         return registry
-    near = get_close_matches(name, list(registry), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"no step {name!r}{hint}", code="NOT_FOUND", fix="wharf steps list")
+    raise UsageError(f"no step {name!r}{nearest(name, registry)}", code="NOT_FOUND", fix="wharf steps list")
 
 
 def _meanings(words: Mapping[str, str]) -> Iterator[dict[str, str]]:

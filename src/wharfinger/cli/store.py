@@ -90,7 +90,7 @@ def _find(session: Session, text: str) -> ObjectRef:
     if record is None:
         fix = "name it BUCKET/KEY#VERSION, as wharf store ls shows it, or by a file's id"
         raise UsageError(f"no object {text!r}", code="NOT_FOUND", fix=fix)
-    return ObjectRef(record.source_bucket, record.key, record.version, record.size, record.sha256)
+    return record.ref
 
 
 def _tell(session: Session, found: Verified) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, runtime_checkable
 
+from wharfinger.cli.select import Selection
 from wharfinger.ledger import MANY, Catalog, Filter
-from wharfinger.model import FileRecord, ObjectRef
+from wharfinger.model import ObjectRef
 from wharfinger.store import Store
 from wharfinger.store.verify import Problem, Progress
 
@@ -48,21 +50,12 @@ def verify(store: Store, catalog: Catalog, advance: Callable[[float], None]) -> 
 def verify_ledger(store: Store, catalog: Catalog, *, most: int | None = None) -> tuple[int, list[Problem]]:
     """How many records (of the newest `most`) were looked up in the store, and those whose object is not what they say."""
     files, problems = 0, []
-    for page in _pages(catalog, most):
-        refs = [ObjectRef(r.source_bucket, r.key, r.version, r.size, r.sha256) for r in page]
+    records = Selection(Filter()).files(catalog, limit=most)
+    while page := list(islice(records, MANY)):
+        refs = [record.ref for record in page]
         problems += [_lost(ref, size) for ref, size in zip(refs, store.head(refs)) if size != ref.size]
         files += len(page)
     return files, problems
-
-
-def _pages(catalog: Catalog, most: int | None) -> Iterator[Sequence[FileRecord]]:
-    after, left = "", most
-    while page := catalog.files(Filter(), limit=MANY if left is None else min(left, MANY), after=after):
-        yield page
-        after = page[-1].file_id
-        left = None if left is None else left - len(page)
-        if left == 0:
-            return
 
 
 def _lost(ref: ObjectRef, size: int | None) -> Problem:

@@ -18,11 +18,8 @@ from wharfinger.engine.plan import Plan, Stage
 from wharfinger.engine.router import view
 from wharfinger.errors import StepError, StoreError
 from wharfinger.model import Checkpoint, Delivered, ObjectRef, Outcome, Run, State, Status, StepRecord, derive
-from wharfinger.steps import Output, Reader, Result, Scratch
+from wharfinger.steps import FACTS, Output, Reader, Result, Scratch
 from wharfinger.store import Delivery, Put, Store
-
-FACTS = 64 << 10
-"""Bytes of JSON that the facts of one step may take."""
 
 CHECKPOINTS = "checkpoints"
 """The bucket of what checkpoints keep; it goes when the run has ended."""

@@ -19,8 +19,7 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
-
+from wharfinger.config.check import adapter
 from wharfinger.errors import Rejected
 from wharfinger.model import Arrival
 from wharfinger.names import key_fault
@@ -73,8 +72,8 @@ def arrival(key: str = "acme/inbound/a.csv", data: bytes = b"", **changes: Any) 
 
 def configured(step: Step, options: Mapping[str, Any]) -> Any:
     """The options as a configuration makes them. Raises pydantic's ValidationError where it would refuse them."""
-    adapter: TypeAdapter[tuple[Any]] = TypeAdapter(tuple[step.options], config=ConfigDict(extra="forbid", strict=True))  # type: ignore[name-defined]
-    return adapter.validate_json(json.dumps([options]))[0]
+    declared: Any = step.options
+    return adapter(declared).validate_json(json.dumps([options]))[0]
 
 
 def run(

@@ -26,9 +26,6 @@ from wharfinger.store import disk
 from wharfinger.store.extents import Extents
 from wharfinger.store.versions import Versions
 
-HEAD = 8 << 10
-"""Bytes at a file's beginning by which its type is told."""
-
 _STRIDE = 4 << 20  # bytes that one write may read back for the hash
 _CHANGED = -1  # of `hashed`: bytes under the hash were overwritten; all is read again at the end
 
@@ -49,9 +46,7 @@ class Staged:
         self._sure = sure  # what ID.sure says; None where it is not there
         self._written = Extents()  # by the sender
         self._written.add(0, size)
-        self._given = (
-            Extents()
-        )  # not written, but no gap either: zeros that an extension made, bytes of an older version
+        self._given = Extents()  # no gaps either: zeros that an extension made, bytes of an older version
         self._hash, self._hashed = hashlib.sha256(), 0  # covers the first `hashed` bytes
         self._base, self._base_size = -1, 0  # the older version: a descriptor while its bytes are not copied yet
 
@@ -100,11 +95,6 @@ class Staged:
     def gaps(self) -> list[tuple[int, int]]:
         """The intervals [start, end) below `size` that nobody gave bytes for: a file that has any is not complete."""
         return [gap for start, end in self._written.gaps(self.size) for gap in self._given.gaps(end, start)]
-
-    @property
-    def head(self) -> bytes:
-        """The first 8 KiB; all of a smaller file."""
-        return self.read(0, HEAD)
 
     def finish(self) -> tuple[int, str]:
         """

@@ -15,7 +15,7 @@ from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Database, Entry, User
-from wharfinger.model import ObjectRef
+from wharfinger.steps.sniff import HEAD
 from wharfinger.store import Store, disk
 from wharfinger.store.staging import Staged, Staging
 
@@ -146,7 +146,7 @@ class Intake:
         record = self._catalog.file(entry.file_id)
         if record is None:
             raise NotFound(f"the ledger has no file {entry.file_id}")
-        return self._store.open(ObjectRef(record.source_bucket, record.key, record.version, record.size, record.sha256))
+        return self._store.open(record.ref)
 
     def reserve(self, size: int) -> None:
         """Raises NoSpace where `size` more bytes would leave less room on the disk than must stay free."""
@@ -187,7 +187,7 @@ class Intake:
             size=size,
             sha256=sha256,
             customer=writing.user.customer,
-            head=staged.head,
+            head=staged.read(0, HEAD),
             weight=self._weight(writing.user.customer),
             source="sftp",
             user=writing.user.name,
