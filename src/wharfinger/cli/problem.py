@@ -62,12 +62,12 @@ _SYSTEM: Mapping[int, tuple[str, str, Exit]] = {
 }
 
 
-def problem(error: BaseException, *, command: str = "wharf") -> Problem:
-    """What to say about `error`; `command` is the one that met it ("wharf files")."""
+def problem(error: BaseException) -> Problem:
+    """What to say about `error`."""
     if isinstance(error, WharfingerError):
         return Problem(error.code, str(error), error.fix or _FIXES.get(error.code, "wharf doctor"), _exit(error))
     if isinstance(error, click.ClickException):
-        return _usage(error, command)
+        return _usage(error)
     if isinstance(error, OSError):
         return _system(error)
     said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".rstrip(": ")
@@ -80,9 +80,9 @@ def _exit(error: WharfingerError) -> Exit:
     return _EXITS.get(error.code, Exit.USAGE if isinstance(error, UsageError) else Exit.FAILED)
 
 
-def _usage(error: click.ClickException, command: str) -> Problem:
+def _usage(error: click.ClickException) -> Problem:
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else command
+    path = context.command_path if context else "wharf"
     return Problem("USAGE", error.format_message().rstrip("."), f"{path} --help", Exit.USAGE)
 
 

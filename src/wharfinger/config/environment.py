@@ -45,7 +45,7 @@ def _with(node: Node, path: list[str], value: Node, mistakes: Mistakes) -> Node:
     """`node` with `value` at the end of `path`; mappings on the way are made where there are none."""
     if not path:
         return value
-    if isinstance(node.value, list) or (node.value is not None and not isinstance(node.value, dict)):
+    if node.value is not None and not isinstance(node.value, dict):
         mistakes.add(value.at, "no mapping is there to set this in; edit the file instead")
         return node
     entries = dict(node.items())

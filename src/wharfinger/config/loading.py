@@ -62,7 +62,8 @@ def _sections(root: Node, mistakes: Mistakes) -> Node:
 
 
 def _names(root: Node, section: str) -> list[str]:
-    return [name for name, _ in root.nearest((section,)).items()] if root.child(section) else []
+    below = root.child(section)
+    return [name for name, _ in below.items()] if below else []
 
 
 def _settings(

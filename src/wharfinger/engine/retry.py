@@ -19,18 +19,12 @@ def delay(tries: int, *, rand: Callable[[], float], base_s: float, cap_s: float)
     return rand() * min(cap_s, base_s * 2.0 ** min(tries, 64))
 
 
-def insist(
-    call: Callable[[], T],
-    on: type[Exception],
-    *,
-    rand: Callable[[], float] = random.random,
-    sleep: Callable[[float], object] = time.sleep,
-) -> T:
+def insist(call: Callable[[], T], on: type[Exception]) -> T:
     """What `call` answers; it is called again for as long as it raises `on`, with waits that grow to 5 s."""
     tries = 0
     while True:
         try:
             return call()
         except on:
-            sleep(delay(tries, rand=rand, base_s=0.05, cap_s=5.0))
+            time.sleep(delay(tries, rand=random.random, base_s=0.05, cap_s=5.0))
             tries += 1

@@ -69,16 +69,17 @@ class Hint:
 
 
 def _hear(receiver: socket.socket, timeout: float) -> bool:
+    """Whether anything came in time; what else has come by then is taken with it."""
     receiver.settimeout(timeout)
     try:
         receiver.recv(1)
-        receiver.setblocking(False)
-        while True:
-            receiver.recv(1)
-    except BlockingIOError:
-        return receiver.gettimeout() == 0 and timeout > 0
     except OSError:
         return False
+    receiver.setblocking(False)
+    with contextlib.suppress(OSError):  # nothing is left
+        while receiver.recv(1):
+            pass
+    return True
 
 
 def _bind(directory: Path) -> socket.socket:

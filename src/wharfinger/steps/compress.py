@@ -52,11 +52,10 @@ def _gzip(source: Reader, target: Path, level: int) -> None:
 
 
 def _zip(source: Reader, target: Path, level: int) -> None:
+    is_large = source.size > LARGE
     with (
         zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive,
-        archive.open(
-            source.name, "w", force_zip64=source.size > LARGE
-        ) as packed,  # a name alone makes a member of 1980
+        archive.open(source.name, "w", force_zip64=is_large) as packed,  # a name alone makes a member of 1980
     ):
         copyfileobj(source, packed, PIECE)
 

@@ -10,9 +10,7 @@ from threading import Lock
 from wharfinger.model import base32, is_ulid
 
 _ENTROPY = 80  # bits below the 48 of time (github.com/ulid/spec)
-_TO_PYTHON = str.maketrans(
-    "ABCDEFGHJKMNPQRSTVWXYZ", "ABCDEFGHIJKLMNOPQRSTUV"
-)  # Crockford's digits to those of int(text, 32)
+_TO_PYTHON = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "ABCDEFGHIJKLMNOPQRSTUV")  # Crockford's digits to int(text, 32)'s
 
 
 class Versions:

@@ -151,9 +151,8 @@ def _refused(id: int, exc: Exception) -> bytes:
         return codec.status(id, exc.code, str(exc))
     if isinstance(exc, NotFound):
         return codec.status(id, Code.NO_SUCH_FILE, str(exc))
-    if isinstance(
-        exc, WharfingerError
-    ):  # FAILURE also for a refused name: of PERMISSION_DENIED rclone hides the sentence
+    if isinstance(exc, WharfingerError):
+        # FAILURE also for a refused name: of PERMISSION_DENIED rclone hides the sentence
         return codec.status(id, Code.FAILURE, f"{exc}; {exc.fix}" if exc.fix else str(exc))
     _log.error("a request failed", exc_info=exc)
     return codec.status(id, Code.FAILURE, "the server failed; try again later")
