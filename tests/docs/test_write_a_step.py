@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-step.md"
 
 USE = """
@@ -29,6 +31,7 @@ def written(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_step_of_the_how_to_installs_and_passes_its_tests(tmp_path: Path) -> None:
     project, site = written(tmp_path / "project"), tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]

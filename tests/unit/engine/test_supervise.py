@@ -102,6 +102,7 @@ def waits(count: int) -> list[float]:
     return [b - a for a, b in itertools.pairwise(times)]
 
 
+@pytest.mark.slow
 def test_deaths_in_a_row_wait_longer_and_a_steady_child_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "BASE_S", 0.2)
     assert all(wait >= least for wait, least in zip(waits(3), (0.19, 0.39, 0.79)))

@@ -51,6 +51,12 @@ def test_a_hint_wakes_one_that_waits_already(make: Make) -> None:
     assert heard == [True]
 
 
+def test_a_hint_that_has_come_is_heard_without_waiting(make: Make) -> None:
+    receiver = listening(make)
+    make().send(["R"])
+    assert (receiver.receive(0), receiver.receive(0)) == (True, False)
+
+
 def test_hints_that_came_count_as_one(make: Make) -> None:
     receiver, sender = listening(make), make()
     for _ in range(5):
