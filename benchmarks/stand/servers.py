@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -125,8 +127,11 @@ def running(
     pass_fds: Sequence[int] = (),
     stop_s: float = 20,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for the length of a block: asked to end, and killed if it does not within `stop_s`."""
-    with subprocess.Popen(command, env=env, stdout=stdout, stdin=subprocess.DEVNULL, pass_fds=pass_fds) as process:
+    """A process for the length of a block: asked to end, and killed if it does not within `stop_s`. On Linux it ends with us, too."""
+    linked = _end_with_parent if sys.platform == "linux" else None
+    with subprocess.Popen(
+        command, env=env, stdout=stdout, stdin=subprocess.DEVNULL, pass_fds=pass_fds, preexec_fn=linked
+    ) as process:
         try:
             yield process
         finally:
@@ -135,6 +140,13 @@ def running(
                 process.wait(stop_s)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, prctl(2): also where we are killed
 
 
 def find_sshd() -> str | None:
