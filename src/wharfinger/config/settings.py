@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from wharfinger.config import condition, glob
+from wharfinger.names import path_fault, shown
 
 NAMES = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Customers, destinations, buckets and pipelines have such names: they are safe in paths, URLs and on command lines."""
@@ -101,8 +102,8 @@ class Destination:
             raise ValueError(
                 "a destination has either a 'bucket' or a 'directory'" + (", not both" if self.bucket else "")
             )
-        if {"", ".", ".."} & set(self.prefix.split("/")[:-1]):
-            raise ValueError(f"prefix '{self.prefix}': a folder cannot be empty, '.' or '..'")
+        if self.prefix and (why := path_fault(f"{self.prefix}name")):
+            raise ValueError(f"the prefix {shown(self.prefix)} {why}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ pipelines:
         "wharf.yaml:5:33: customers.'b c': 'b c' is no name; expected a name of at most 64 letters, digits, '.', '_' and '-'",
         "wharf.yaml:7:9: destinations.both: a destination has either a 'bucket' or a 'directory', not both",
         "wharf.yaml:8:9: destinations.none: a destination has either a 'bucket' or a 'directory'",
-        "wharf.yaml:9:7: destinations.up: prefix '../x/': a folder cannot be empty, '.' or '..'",
+        "wharf.yaml:9:7: destinations.up: the prefix '../x/' has a part '.' or '..'",
         "wharf.yaml:12:23: pipelines.claims.route.customer: no customer 'acne'; did you mean 'acme'?",
         "wharf.yaml:12:43: pipelines.claims.route.key[0]: '[' at character 9 of 'inbound/[**/*.csv' is not closed; '[[]' is a bracket",
         "wharf.yaml:12:64: pipelines.claims.route.key[1]: expected text, found the number 3; quotes make it text",
