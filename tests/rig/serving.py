@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rig.clients import need, ssh_options
-from rig.waiting import wait_until as wait_until
 
 CONFIG = """\
 data: ./data

@@ -38,7 +38,8 @@ def command(session: Session, file_id: str) -> None:
     record = choose.file(session, file_id)
     events = session.database.catalog.events(record.file_id)
     broken = chain.verify(events)
-    reason = why(record, session.tries, time.time())
+    now = time.time()
+    reason = why(record, session.tries, now)
     if session.json:
         document(
             {
@@ -49,11 +50,10 @@ def command(session: Session, file_id: str) -> None:
             }
         )
         return
-    _print(record, reason, events, broken)
+    _print(record, reason, events, broken, now)
 
 
-def _print(record: FileRecord, reason: Why | None, events: Sequence[Event], broken: Sequence[str]) -> None:
-    now = time.time()
+def _print(record: FileRecord, reason: Why | None, events: Sequence[Event], broken: Sequence[str], now: float) -> None:
     fields(_lines(record, reason, now))
     heading("History" if broken else "History (its chain of hashes is verified)")
     listing((asdict(line) for line in timeline(events, now)), COLUMNS, json=False)

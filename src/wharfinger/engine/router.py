@@ -68,7 +68,7 @@ def view(arrival: Arrival, facts: Mapping[str, Mapping[str, Any]] = NO_FACTS) ->
     }
 
 
-PARTS = ("customer", "key", "type")
+_PARTS = ("customer", "key", "type")
 """What the globs of a route are held against."""
 
 
@@ -98,7 +98,7 @@ def _verdict(pipeline: Pipeline, arrival: Arrival) -> Verdict:
     n = _misfit(pipeline, names)
     if n is not None:
         globs = " or ".join(_globs(pipeline)[n])
-        return Verdict(pipeline.name, False, f"{PARTS[n]} {names[n]!r} does not fit {globs}")
+        return Verdict(pipeline.name, False, f"{_PARTS[n]} {names[n]!r} does not fit {globs}")
     if not _accepts(pipeline, arrival):
         return Verdict(pipeline.name, False, f"the condition does not hold: {pipeline.route.when}")
     return Verdict(pipeline.name, True, "takes it")

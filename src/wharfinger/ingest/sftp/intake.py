@@ -108,8 +108,9 @@ class Intake:
         writing.is_over = True
         try:
             writing.check()
-            upload = await self._complete(writing) if self._is_changed(writing) else None
-            if upload is None or self._is_the_same(writing, upload):
+            base = _base(writing)
+            upload = None if base and not writing.changed else await self._complete(writing)
+            if upload is None or (base and base.sha256 == upload.sha256):
                 await self._discard(writing)
             else:
                 await self.collector.land(upload)
@@ -196,15 +197,6 @@ class Intake:
             fd=staged.fd,
         )
 
-    def _is_changed(self, writing: Writing) -> bool:
-        """False where a file was opened without TRUNC and closed as it was."""
-        return writing.changed or not (writing.resumes and writing.before and writing.before.kind == "file")
-
-    def _is_the_same(self, writing: Writing, upload: Upload) -> bool:
-        """Whether a file opened without TRUNC was overwritten with its own bytes."""
-        before = writing.before if writing.resumes else None
-        return before is not None and before.kind == "file" and before.sha256 == upload.sha256
-
     async def _keep(self, writing: Writing) -> None:
         try:
             size = await self.aside(writing.staged.park)
@@ -249,6 +241,11 @@ def _make_durable(staged: Staged) -> tuple[int, str]:
     except OSError as exc:
         raise disk.refusal(exc, "the upload could not be made durable") from exc
     return finished
+
+
+def _base(writing: Writing) -> Entry | None:
+    """The file that was opened without TRUNC, if one was."""
+    return writing.before if writing.resumes and writing.before and writing.before.kind == "file" else None
 
 
 def _version(entry: Entry | None) -> str:

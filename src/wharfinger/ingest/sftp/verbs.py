@@ -80,8 +80,7 @@ class Verbs:
         return codec.version()
 
     def _open(self, request: codec.Open) -> bytes | Later:
-        if len(self._handles) >= MAX_HANDLES:
-            raise Refusal(Code.FAILURE, f"a session may have {MAX_HANDLES} files and directories open")
+        self._check_room()
         if request.flags & codec.WRITING:
             return codec.handle(request.id, self._hold(self._open_to_write(request)))
         entry = self._entry(self._tree.find(request.path))
@@ -114,6 +113,10 @@ class Verbs:
         file = await self._intake.aside(self._intake.open_object, entry)
         return codec.handle(id, self._hold(Reading(entry, file, self._intake.aside)))
 
+    def _check_room(self) -> None:
+        if len(self._handles) >= MAX_HANDLES:
+            raise Refusal(Code.FAILURE, f"a session may have {MAX_HANDLES} files and directories open")
+
     def _hold(self, handle: Reading | Listing | Writing) -> bytes:
         name = b"%d" % next(self._numbers)
         self._handles[name] = handle
@@ -143,7 +146,7 @@ class Verbs:
             data = await handle.read(offset, length)
         return codec.data(id, data) if data or not length else codec.status(id, Code.EOF)
 
-    def _write_data(self, request: codec.Write) -> bytes:
+    def _write(self, request: codec.Write) -> bytes:
         self._held_to_write(request.handle).write(request.offset, request.data)
         return codec.status(request.id, Code.OK)
 
@@ -184,8 +187,7 @@ class Verbs:
         entry = self._entry(self._tree.find(request.path))
         if entry.kind != "dir":
             raise Refusal(Code.FAILURE, f"{request.path} is no directory")
-        if len(self._handles) >= MAX_HANDLES:
-            raise Refusal(Code.FAILURE, f"a session may have {MAX_HANDLES} files and directories open")
+        self._check_room()
         return codec.handle(request.id, self._hold(Listing(entry, self._namespace)))
 
     def _readdir(self, request: codec.Readdir) -> bytes:
@@ -327,7 +329,7 @@ _VERBS: Mapping[type, Callable[[Verbs, Any], bytes | Later]] = {
     codec.Open: Verbs._open,
     codec.Close: Verbs._close,
     codec.Read: Verbs._read,
-    codec.Write: Verbs._write_data,
+    codec.Write: Verbs._write,
     codec.Stat: Verbs._stat,
     codec.Fstat: Verbs._fstat,
     codec.Setstat: Verbs._setstat,
