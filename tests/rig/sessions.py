@@ -56,7 +56,6 @@ class Desk:
             database=self.database,
             collector=self.collector,
             pool=ThreadPoolExecutor(2),
-            directory=self.root,
             min_free=min_free,
             weight=lambda customer: 2.0 if customer == "acme" else 1.0,
             version=Versions(),

@@ -41,7 +41,6 @@ class Intake:
         database: Database,
         collector: Collector,
         pool: Executor,
-        directory: Path,
         min_free: int,
         weight: Callable[[str], float],
         version: Callable[[], str],
@@ -50,7 +49,6 @@ class Intake:
         self.collector = collector
         self._store, self._staging, self._catalog = store, staging, database.catalog
         self._pool = pool
-        self._directory = str(directory)  # on the filesystem that uploads go to
         self._min_free = min_free  # bytes
         self._weight, self._version = weight, version
         self._open: dict[Writing, None] = {}  # as a set that keeps its order
@@ -157,7 +155,7 @@ class Intake:
 
     def space(self) -> os.statvfs_result:
         """The filesystem that uploads go to."""
-        return os.statvfs(self._directory)
+        return os.statvfs(self._store.staging)
 
     def drop(self, staged: str) -> None:
         """Remove staged bytes, unless somebody is writing them."""

@@ -65,7 +65,7 @@ async def serve(
 ) -> Listener:
     """
     Serve SFTP clients that connect to `bound` until `Listener.close`. `bucket` is where arrivals land, `min_free` the bytes that
-    must stay free on the disk under `data`, `hint` is told the ids of what landed. Raises ConfigError for unusable host keys.
+    must stay free on the store's disk, `hint` is told the ids of what landed. Raises ConfigError for unusable host keys.
     """
     keys = host_keys(settings.host_keys, data)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sftp")
@@ -76,7 +76,6 @@ async def serve(
         database=database,
         collector=collector,
         pool=pool,
-        directory=data,
         min_free=min_free,
         weight=lambda customer: customers[customer].weight if customer in customers else 1.0,
         version=Versions(),
