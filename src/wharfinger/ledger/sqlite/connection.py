@@ -94,6 +94,8 @@ class Connections:
         db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         _enter_wal(db, self._patience_s)
         db.execute(PRAGMAS)
+        # Else SQLite (STAT4 is compiled in) plans a cached statement anew each time other values are bound to it.
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         return db
 
     def _busy(self) -> Busy:
