@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 PART = 255
 """Bytes of UTF-8 that one part of a name may have; file systems end there (NAME_MAX)."""
@@ -12,7 +13,8 @@ KEY = 1024
 """Bytes of UTF-8 that a whole key may have; S3 ends there."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]|^/|//|/$|(?:^|/)\.\.?(?:/|$)")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
+_WALKING = frozenset(("", ".", ".."))  # parts that lead somewhere else, or nowhere
 
 
 def key_fault(key: str) -> str:
@@ -26,11 +28,10 @@ def key_fault(key: str) -> str:
 
 def path_fault(path: str) -> str:
     """Like `key_fault`, for a path below some directory: its parts are bounded, the whole is not."""
-    if not path:
-        return "is empty"
-    if _SUSPECT.search(path):
-        return _suspicion(path)
-    if len(path) * 4 > PART and (size := max(len(part.encode()) for part in path.split("/"))) > PART:
+    parts = path.split("/")
+    if _UNSAFE.search(path) or not _WALKING.isdisjoint(parts):
+        return _suspicion(path, parts)
+    if len(path) * 4 > PART and (size := max(map(len, map(str.encode, parts)))) > PART:
         return f"has a part of {size} bytes; at most {PART} are possible"
     return ""
 
@@ -45,8 +46,9 @@ def nfc(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _suspicion(path: str) -> str:
-    parts = path.split("/")
+def _suspicion(path: str, parts: Sequence[str]) -> str:
+    if not path:
+        return "is empty"
     if path.startswith("/"):
         return "is absolute"
     if ".." in parts or "." in parts:

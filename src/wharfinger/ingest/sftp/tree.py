@@ -44,7 +44,7 @@ class Tree:
 
     def key(self, path: str) -> str:
         """The key that `path` names, checked once, here. Raises NameRefused; nothing is rewritten."""
-        key = "/".join([self._home, *(name for name in path.split("/") if name not in ("", "."))])
+        key = "/".join([self._home, *[name for name in path.split("/") if name not in ("", ".")]])
         if why := key_fault(key):
             fix = "send it under another name: in UTF-8, with / between directories"
             raise NameRefused(f"the name {shown(self.path(key))} {why}", fix=fix)
