@@ -24,6 +24,7 @@ from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.hostkey import host_keys
 from wharfinger.ingest.sftp.housekeeping import Housekeeping
 from wharfinger.ingest.sftp.intake import Intake
+from wharfinger.ingest.sftp.sentence import sentence
 from wharfinger.ingest.sftp.session import Session
 from wharfinger.ingest.sftp.transport import Gangway
 from wharfinger.ingest.sftp.tree import Tree
@@ -216,7 +217,7 @@ class Guest(asyncssh.SSHServer):
         try:
             await self._listener.intake.furnish(tree.standard())
         except WharfingerError as exc:
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, str(exc)) from exc
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, sentence(exc)) from exc
         channel = Channel(
             lambda wire: Session(tree, self._listener.intake, wire, id=secrets.token_hex(8)),
             heard=self._hear,

@@ -17,6 +17,7 @@ from wharfinger.errors import NotFound, WharfingerError
 from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.codec import Code
 from wharfinger.ingest.sftp.intake import Intake
+from wharfinger.ingest.sftp.sentence import sentence
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ingest.sftp.verbs import TREE, Later, Refusal, Verbs
 
@@ -150,9 +151,9 @@ def _refused(id: int, exc: Exception) -> bytes:
     if isinstance(exc, Refusal):
         return codec.status(id, exc.code, str(exc))
     if isinstance(exc, NotFound):
-        return codec.status(id, Code.NO_SUCH_FILE, str(exc))
+        return codec.status(id, Code.NO_SUCH_FILE, sentence(exc))
     if isinstance(exc, WharfingerError):
         # FAILURE also for a refused name: of PERMISSION_DENIED rclone hides the sentence
-        return codec.status(id, Code.FAILURE, f"{exc}; {exc.fix}" if exc.fix else str(exc))
+        return codec.status(id, Code.FAILURE, sentence(exc))
     _log.error("a request failed", exc_info=exc)
     return codec.status(id, Code.FAILURE, "the server failed; try again later")

@@ -1,0 +1,23 @@
+"""What a client is told of an error: never where things lie on the server. That goes to the log, for whoever runs it."""
+
+from __future__ import annotations
+
+import logging
+
+from wharfinger.errors import LedgerError, NoSpace, WharfingerError
+
+_log = logging.getLogger(__name__)
+
+
+def sentence(error: WharfingerError) -> str:
+    """The words for a client: the error's own, unless it is the server's disk or ledger that failed; this is logged as well."""
+    if not isinstance(error, LedgerError) and not isinstance(error.__cause__, OSError):
+        return _whole(error)
+    _log.error("%s: %s", error.code, _whole(error))
+    if error.code == NoSpace.code:
+        return "the server has no room at the moment; try again later"
+    return "the server failed; try again later"
+
+
+def _whole(error: WharfingerError) -> str:
+    return f"{error}; {error.fix}" if error.fix else str(error)
