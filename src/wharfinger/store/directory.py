@@ -3,7 +3,8 @@ The target that is a directory of this machine, where partners and programs expe
 
 A delivery is written under a temporary name beside its final one (`.wharf-ID-XXXXXXXX`, ID following from the delivery's
 version, target and key), synced, renamed, and its folder synced. The last eight characters differ from try to try: a worker
-that was taken for dead, and wakes, cannot rename the half-written file of its successor.
+that was taken for dead, and wakes, cannot rename the half-written file of its successor; nor does it rename its own over one that
+has the same bytes.
 """
 
 from __future__ import annotations
@@ -146,9 +147,10 @@ class DirectoryTarget:
         for drop in drops:
             if drop.error is None and drop.temp:
                 with _failing(drop, f"{drop.key!a} could not get its name in {self._directory}"):
-                    os.rename(drop.temp, drop.name, src_dir_fd=drop.folder, dst_dir_fd=drop.folder)
-                if drop.error is not None:
-                    _unlink(drop)
+                    if not _lies_there(drop):  # this process may have slept, and a successor was faster
+                        os.rename(drop.temp, drop.name, src_dir_fd=drop.folder, dst_dir_fd=drop.folder)
+                        continue
+                _unlink(drop)
 
     def _sync_folders(self, drops: Sequence[_Drop]) -> None:
         """Also for what lay there before: whoever put it there may have died before this."""
