@@ -107,6 +107,7 @@ class LocalStore:
         lines = [deleted_line(ref, self._clock()) for ref, place in zip(refs, places) if os.path.exists(place)]
         if lines:
             self._journal.append(lines)
+        crash.point("store.deleting")
         try:
             disk.remove(places)
             self._crew.each(disk.sync_directory, [folder for folder in _folders(places) if os.path.isdir(folder)])

@@ -3,7 +3,8 @@ Named instants at which a test kills the process, so that every hop boundary is 
 
 `WHARF_CRASH=settle.before` kills at the first pass of that point, `settle.before:3` at the third. With `WHARF_CRASH_ONCE`
 set to a path, the first process to get there creates that file and dies, all later ones live on (so a supervisor's restart
-does not die again). Without the variable a point costs one comparison.
+does not die again). With `WHARF_CRASH_SIGNAL=SIGSTOP` it is stopped instead, as by a machine that sleeps, until somebody
+sends it SIGCONT. Without the variable a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ POINTS = {
     "worker.noted": "the journal knows the deliveries; the ledger does not",
     "ledger.settling": "inside the settling transaction, before its commit",
     "worker.settled": "outcomes are committed; scratch is not cleaned",
+    "store.deleting": "the journal knows that objects go (here those of checkpoints); they are still there",
     "sweeper.begun": "expired leases are about to be taken back",
     "sweeper.swept": "expired leases were taken back; no worker was woken",
     "supervisor.started": "the children run",
@@ -39,20 +41,27 @@ POINTS = {
 
 _armed, _, _nth = os.environ.get("WHARF_CRASH", "").partition(":")
 _left = int(_nth or 1)
+_signal = signal.Signals[os.environ.get("WHARF_CRASH_SIGNAL") or "SIGKILL"]
 
 
 def point(name: str) -> None:
-    """Die here by SIGKILL if the environment says so."""
+    """Die here, or stop, if the environment says so."""
     global _left
     if _armed != name:
         return
     _left -= 1
     if _left > 0:
         return
+    if _is_first():
+        os.kill(os.getpid(), _signal)
+
+
+def _is_first() -> bool:
     once = os.environ.get("WHARF_CRASH_ONCE")
-    if once:
-        try:
-            os.close(os.open(once, os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            return
-    os.kill(os.getpid(), signal.SIGKILL)
+    if not once:
+        return True
+    try:
+        os.close(os.open(once, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
