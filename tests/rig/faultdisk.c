@@ -36,16 +36,24 @@ static int fail_number, fail_after;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+/* The log's path; a trailing % in FAULTDISK_LOG becomes the process id, so that each process has a log of its own. */
+static const char *log_path(void) {
+    static char path[4096];
+    const char *given = getenv("FAULTDISK_LOG");
+    size_t n = given ? strlen(given) : 0;
+    if (n && given[n - 1] == '%') snprintf(path, sizeof path, "%.*s%d", (int)n - 1, given, getpid());
+    else snprintf(path, sizeof path, "%s", given ? given : "/dev/null");
+    return path;
+}
+
 static void say(const char *format, ...) {
     char line[8192];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    if (log_fd == -2) {
-        const char *path = getenv("FAULTDISK_LOG");
-        log_fd = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
-    }
+    if (log_fd == -2)
+        log_fd = (int)syscall(SYS_openat, AT_FDCWD, log_path(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd >= 0 && syscall(SYS_write, log_fd, line, n) != n) abort();
 }
 
@@ -62,9 +70,25 @@ void faultdisk_fail(const char *call, const char *part, int number, int after) {
     fail_after = after;
 }
 
+/*
+ * FAULTDISK_FAIL="sync journal/ 5" is faultdisk_fail("sync", "journal/", 5, 0) at the start of every process; FAULTDISK_ONCE is
+ * the path of a file that the first process to fail makes, so that no other does.
+ */
+__attribute__((constructor)) static void obey_environment(void) {
+    const char *told = getenv("FAULTDISK_FAIL");
+    if (told) sscanf(told, "%15s %255s %d", fail_call, fail_part, &fail_number);
+}
+
+static int is_first(void) {
+    const char *once = getenv("FAULTDISK_ONCE");
+    int fd = once ? (int)syscall(SYS_openat, AT_FDCWD, once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0) close(fd);
+    return !once || fd >= 0;
+}
+
 static int fails(const char *call, const char *path) {
     pthread_mutex_lock(&lock);
-    int now = fail_number && !strcmp(call, fail_call) && strstr(path, fail_part) && fail_after-- == 0;
+    int now = fail_number && !strcmp(call, fail_call) && strstr(path, fail_part) && fail_after-- == 0 && is_first();
     if (now) {
         errno = fail_number;
         fail_number = 0;
@@ -126,7 +150,7 @@ static void dropped(int at, const char *path) {
 
 static int copy(int fd) {
     char path[4096], piece[65536];
-    snprintf(path, sizeof path, "%s.%d", getenv("FAULTDISK_LOG"), ++copies);
+    snprintf(path, sizeof path, "%s.%d", log_path(), ++copies);
     int out = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     char self[64];
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);

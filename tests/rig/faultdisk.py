@@ -28,6 +28,11 @@ def library(folder: Path) -> Path:
     return made
 
 
+def environ(library: Path, *, root: Path, log: Path, **env: str) -> dict[str, str]:
+    """What a process, and those that it starts, must find in its environment to be on this disk; each has a log of its own."""
+    return {"LD_PRELOAD": str(library), "FAULTDISK_ROOT": str(root), "FAULTDISK_LOG": f"{log}.%", **env}
+
+
 def run(library: Path, script: Path, *args: str, root: Path, log: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a Python script on this disk: everything below `root` is watched."""
     environment = {

@@ -11,46 +11,52 @@ import asyncssh
 
 
 def upload(
-    files: Mapping[str, bytes], key: Path, port: Callable[[], int], *, sessions: int = 4, seconds: float = 120.0
+    files: Mapping[str, bytes],
+    key: Path,
+    port: int,
+    *,
+    sessions: int = 4,
+    seconds: float = 60.0,
+    acknowledged: Callable[[str], object] = lambda _: None,
 ) -> dict[str, int]:
     """
     Send every file to `inbound/` over `sessions` connections, connecting anew whenever one breaks. Answers how often each name was
     sent before it was acknowledged (1: at once). Fails when the time is over.
     """
-    return asyncio.run(_upload(files, key, port, sessions, time.monotonic() + seconds))
+    return asyncio.run(_Client(files, key, port, acknowledged).run(sessions, time.monotonic() + seconds))
 
 
-async def _upload(
-    files: Mapping[str, bytes], key: Path, port: Callable[[], int], sessions: int, deadline: float
-) -> dict[str, int]:
-    waiting = list(reversed(files))
-    sent = dict.fromkeys(files, 0)
+class _Client:
+    def __init__(self, files: Mapping[str, bytes], key: Path, port: int, acknowledged: Callable[[str], object]) -> None:
+        self._files, self._port, self._acknowledged = files, port, acknowledged
+        self._options = {"username": "bob", "client_keys": [str(key)], "known_hosts": None, "config": None}
+        self._waiting = list(reversed(files))
+        self._sent = dict.fromkeys(files, 0)
 
-    async def session() -> None:
-        while waiting:
+    async def run(self, sessions: int, deadline: float) -> dict[str, int]:
+        await asyncio.gather(*[self._insist(deadline) for _ in range(sessions)])
+        return self._sent
+
+    async def _insist(self, deadline: float) -> None:
+        while self._waiting:
             try:
-                options = {"known_hosts": None, "client_keys": [str(key)], "config": None, "login_timeout": 10}
-                connecting = asyncssh.connect("127.0.0.1", port(), username="bob", **options)
+                connecting = asyncssh.connect("127.0.0.1", self._port, login_timeout=10, **self._options)  # type: ignore[arg-type]
                 async with connecting as connection, connection.start_sftp_client() as sftp:
-                    await _send(sftp, files, waiting, sent)
-            except (OSError, asyncssh.Error):
-                assert time.monotonic() < deadline, f"not acknowledged in time: {waiting}"
+                    while self._waiting:
+                        await self._send(sftp)
+            except (OSError, asyncssh.Error) as error:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"not acknowledged in time: {self._waiting}") from error
                 await asyncio.sleep(0.05)
 
-    await asyncio.gather(*[session() for _ in range(sessions)])
-    return sent
-
-
-async def _send(
-    sftp: asyncssh.SFTPClient, files: Mapping[str, bytes], waiting: list[str], sent: dict[str, int]
-) -> None:
-    while waiting:
-        name = waiting.pop()
+    async def _send(self, sftp: asyncssh.SFTPClient) -> None:
+        name = self._waiting.pop()
         try:
-            sent[name] += 1
+            self._sent[name] += 1
             file = await sftp.open(f"inbound/{name}", "wb")
-            await file.write(files[name])
+            await file.write(self._files[name])
             await file.close()
         except BaseException:
-            waiting.append(name)
+            self._waiting.append(name)
             raise
+        self._acknowledged(name)

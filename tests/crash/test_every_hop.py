@@ -1,0 +1,158 @@
+"""kill -9 at every named point of a file's way, and at random: nothing is lost, stranded, repeated or changed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from rig.account import Account, Record, at, calm, stranded
+from rig.serving import LEASE_S, Keeper, prepare, put, wharf, worker
+from rig.uploading import upload
+from rig.waiting import wait_until
+from wharfinger.telemetry.crash import POINTS
+
+pytestmark = pytest.mark.slow
+
+SLACK_S = 20.0
+"""Nothing is stranded for longer than a lease and a second, but a busy machine may take so long to start processes."""
+
+
+def files(count: int) -> dict[str, bytes]:
+    """Empty, tiny, small, and larger than what one packet holds."""
+    rand = random.Random(count)
+    sizes = [0, 1, 10_240, 100_000, *(rand.randint(1, 40_000) for _ in range(count - 4))]
+    return {f"f{n:04d}.bin": rand.randbytes(size) for n, size in enumerate(sizes)}
+
+
+SENT = files(24)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return calm(tmp_path_factory.mktemp("calm"), SENT)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_kill_at(
+    point: str, tmp_path: Path, results: dict[str, bytes], record_property: Callable[[str, object], None]
+) -> None:
+    prepare(tmp_path)
+    account, killed = Account(tmp_path, results), tmp_path / "killed"
+    with held_by_a_stopped_worker(tmp_path) if point == "sweeper.swept" else nullcontext({}) as put:
+        with Keeper(tmp_path, {"WHARF_CRASH": point, "WHARF_CRASH_ONCE": str(killed)}) as keeper:
+            if point == "supervisor.bereaved":
+                keeper.await_ready()
+                os.kill(keeper.processes()["worker-1"], signal.SIGKILL)
+            tries = upload({name: SENT[name] for name in SENT.keys() - put.keys()}, tmp_path / "key", keeper.port)
+            wait_until(f"{point} was passed", killed.exists)
+            account.settle()
+        records = account.check(SENT, tries | put)
+    worst_s = stranded(records, since=killed.stat().st_mtime)
+    record_property("stranded_s", round(worst_s, 3))
+    assert worst_s < LEASE_S + 1 + SLACK_S
+
+
+@contextmanager
+def held_by_a_stopped_worker(directory: Path) -> Iterator[dict[str, int]]:
+    """One of the files, in the hands of a worker that does not move: a lease that only its end can take away."""
+    name = next(iter(SENT))
+    put(directory, {name: SENT[name]})
+    stopped = directory / "stopped"
+    env = {"WHARF_CRASH": "worker.routed", "WHARF_CRASH_SIGNAL": "SIGSTOP", "WHARF_CRASH_ONCE": str(stopped)}
+    with worker(directory, env) as process:
+        wait_until("a worker has it", stopped.exists)
+        yield {name: 1}
+        process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.timeout(600)
+def test_random_kills(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """WHARF_RANDOM_FILES, WHARF_RANDOM_KILLS and WHARF_RANDOM_SEED make it longer, or another."""
+    count, kills, seed = (int(os.environ.get(f"WHARF_RANDOM_{what}", n)) for what, n in DEFAULTS.items())
+    sent = files(count)
+    (tmp_path / "calm").mkdir()
+    results = calm(tmp_path / "calm", sent)
+    prepare(tmp_path)
+    account, storm = Account(tmp_path, results), Storm(random.Random(seed))
+    began = time.time()
+    with Keeper(tmp_path) as keeper, ThreadPoolExecutor(1) as thread:
+        keeper.await_ready()
+        client = thread.submit(
+            upload, sent, tmp_path / "key", keeper.port, seconds=500, acknowledged=storm.acknowledged.add
+        )
+        storm.rage(keeper, kills, count)
+        tries = client.result(500)
+        account.settle(120)
+        replayed = replay_the_unlucky(account)
+        records = account.check(sent, tries)
+    story = {
+        "seed": seed,
+        "files": count,
+        "kills": kills,
+        "killed": dict(sorted(storm.killed.items())),
+        "sent": sum(tries.values()),
+        "versions": len(records),
+        "replayed": replayed,
+        "seconds": round(max(at(record["transfer_timestamp"]) for record in records) - began, 1),
+    }
+    for what, value in story.items():
+        record_property(what, value)
+    print(story)
+
+
+DEFAULTS = {"FILES": "600", "KILLS": "40", "SEED": "1"}
+
+
+class Storm:
+    """Kills: mostly of one process, sometimes of all at once."""
+
+    def __init__(self, rand: random.Random) -> None:
+        self._rand = rand
+        self.acknowledged: set[str] = set()
+        self.killed: Counter[str] = Counter()
+
+    def rage(self, keeper: Keeper, kills: int, count: int) -> None:
+        """So many kills, spread over the upload of so many files."""
+        for n in range(kills):
+            wait_until("files go in", partial(self._has, count * n // kills), seconds=120)
+            time.sleep(self._rand.random() * 0.05)  # anywhere within what is going on, not at its edges
+            self._strike(keeper)
+
+    def _has(self, count: int) -> bool:
+        return len(self.acknowledged) >= count
+
+    def _strike(self, keeper: Keeper) -> None:
+        role = self._rand.choices(["worker-1", "worker-2", "sftp", "supervisor", "all"], [30, 30, 25, 7, 8])[0]
+        pid = wait_until(f"{role} lives", lambda: keeper.processes().get("supervisor" if role == "all" else role))
+        with suppress(ProcessLookupError):
+            (os.killpg if role == "all" else os.kill)(pid, signal.SIGKILL)
+        self.killed[role] += 1
+
+
+def replay_the_unlucky(account: Account) -> int:
+    """
+    Kills that hit one file twice while it ran alone look like a file that kills: it is quarantined, and says so. Somebody who
+    knows better replays it. Answers how many there were.
+    """
+    unlucky = [record for record in account.records() if record["status"] != "transferred"]
+    for record in unlucky:
+        assert record["error_message"].startswith("POISON")
+        assert crashes_alone(account, record) == 2
+        wharf(account.directory, "replay", record["file_id"])
+    account.settle()
+    return len(unlucky)
+
+
+def crashes_alone(account: Account, record: Record) -> int:
+    events = wharf(account.directory, "file", record["file_id"])["events"]
+    return sum(event["kind"] == "expired" and event["data"]["alone"] for event in events)
