@@ -57,6 +57,7 @@ async def _serve(data: Path) -> None:
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # it ends when the test that started it is gone
     print(bound.getsockname()[1], flush=True)
     await stop.wait()
     await listener.close()
@@ -89,6 +90,7 @@ class SftpServer:
         with open(self.data / "server.log", "a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-X", "faulthandler", "-m", "rig.listener", str(self.data)],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -117,8 +119,10 @@ class SftpServer:
 
     def wait(self) -> int:
         assert self._process
+        assert self._process.stdin
         assert self._process.stdout
         status = self._process.wait(30)
+        self._process.stdin.close()
         self._process.stdout.close()
         return status
 
