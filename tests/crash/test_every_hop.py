@@ -15,16 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from rig.account import Account, Record, at, calm, stranded
+from rig.account import SLACK_S, Account, Record, at, calm, stranded
 from rig.serving import LEASE_S, Keeper, prepare, put, wharf, worker
 from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
 pytestmark = pytest.mark.slow
-
-SLACK_S = 20.0
-"""Nothing is stranded for longer than a lease and a second, but a busy machine may take so long to start processes."""
 
 
 def files(count: int) -> dict[str, bytes]:

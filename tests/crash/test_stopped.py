@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from rig.account import Account, calm, name
-from rig.serving import Serving, prepare, put, wharf, worker
+from rig.account import SLACK_S, Account, calm, name, stranded
+from rig.serving import LEASE_S, Serving, prepare, put, wharf, worker
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
@@ -28,19 +31,44 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.mark.parametrize("point", [*STORE, *WAY])
 def test_a_worker_stopped_past_its_lease_changes_nothing(point: str, tmp_path: Path, results: dict[str, bytes]) -> None:
     prepare(tmp_path)
-    account, stopped = Account(tmp_path, results), tmp_path / "stopped"
+    account = Account(tmp_path, results)
     put(tmp_path, SENT)
-    env = {"WHARF_CRASH": point, "WHARF_CRASH_SIGNAL": "SIGSTOP", "WHARF_CRASH_ONCE": str(stopped)}
-    with worker(tmp_path, env) as zombie:
-        wait_until(f"it is stopped at {point}", stopped.exists)
+    with stopped_at(tmp_path, point) as zombie:
         with Serving(tmp_path):
             account.settle()
         before = histories(account)
         zombie.send_signal(signal.SIGCONT)
-    account.check(SENT, dict.fromkeys(SENT, 1))
+    records = account.check(SENT, dict.fromkeys(SENT, 1))
+    assert stranded(records, since=(tmp_path / point).stat().st_mtime) < LEASE_S + 1 + SLACK_S
     for file, events in histories(account).items():
         assert events[: len(before[file])] == before[file]
         assert events[len(before[file]) :] in ([["stale"]] if point == "worker.noted" else [[], ["stale"]])
+
+
+def test_a_settle_that_comes_too_late_leaves_the_run_to_its_successor(
+    tmp_path: Path, results: dict[str, bytes]
+) -> None:
+    prepare(tmp_path)
+    account = Account(tmp_path, {"f0.txt": results["f0.txt"]})
+    put(tmp_path, {"f0.txt": SENT["f0.txt"]})
+    with stopped_at(tmp_path, "worker.noted") as zombie, stopped_at(tmp_path, "worker.routed") as successor:
+        before = histories(account)["f0.txt"]
+        zombie.send_signal(signal.SIGCONT)
+        wait_until("the zombie has had its say", lambda: histories(account)["f0.txt"] != before)
+        assert histories(account)["f0.txt"][len(before)] == "stale"
+        successor.send_signal(signal.SIGCONT)
+        account.settle()
+    account.check({"f0.txt": SENT["f0.txt"]}, {"f0.txt": 1})
+
+
+@contextmanager
+def stopped_at(directory: Path, point: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that has come to this point, and does not move."""
+    once = directory / point
+    env = {"WHARF_CRASH": point, "WHARF_CRASH_SIGNAL": "SIGSTOP", "WHARF_CRASH_ONCE": str(once)}
+    with worker(directory, env) as process:
+        wait_until(f"it is stopped at {point}", once.exists)
+        yield process
 
 
 def histories(account: Account) -> dict[str, list[str]]:

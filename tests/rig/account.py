@@ -16,6 +16,9 @@ from rig.waiting import wait_until
 
 Record = Mapping[str, Any]
 
+SLACK_S = 20.0
+"""Nothing is stranded for longer than a lease and a second, but a busy machine may take so long to start processes."""
+
 FINAL = {"transferred", "failed", "quarantined"}
 
 
