@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,14 +79,13 @@ def test_random_kills(tmp_path: Path, record_property: Callable[[str, object], N
     (tmp_path / "calm").mkdir()
     results = calm(tmp_path / "calm", sent)
     prepare(tmp_path)
-    account, storm = Account(tmp_path, results), Storm(random.Random(seed))
+    account, storm = Account(tmp_path, results), Storm(random.Random(seed), list(sent), kills)
     began = time.time()
     with Keeper(tmp_path) as keeper, ThreadPoolExecutor(1) as thread:
         keeper.await_ready()
-        client = thread.submit(
-            upload, sent, tmp_path / "key", keeper.port, seconds=500, acknowledged=storm.acknowledged.add
-        )
-        storm.rage(keeper, kills, count)
+        heard = {"acknowledged": storm.acknowledged.add, "may_send": storm.may_send}
+        client = thread.submit(upload, sent, tmp_path / "key", keeper.port, seconds=500, **heard)
+        storm.rage(keeper)
         tries = client.result(500)
         account.settle(120)
         replayed = replay_the_unlucky(account)
@@ -111,29 +109,40 @@ DEFAULTS = {"FILES": "600", "KILLS": "40", "SEED": "1"}
 
 
 class Storm:
-    """Kills: mostly of one process, sometimes of all at once."""
+    """Kills, mostly of one process and sometimes of all at once: one in the middle of each of so many lots of files."""
 
-    def __init__(self, rand: random.Random) -> None:
+    def __init__(self, rand: random.Random, names: list[str], kills: int) -> None:
         self._rand = rand
+        self._lots = {name: n * kills // len(names) for n, name in enumerate(names)}
+        self._kills, self._lot = kills, 0
         self.acknowledged: set[str] = set()
         self.killed: Counter[str] = Counter()
 
-    def rage(self, keeper: Keeper, kills: int, count: int) -> None:
-        """So many kills, spread over the upload of so many files."""
-        for n in range(kills):
-            wait_until("files go in", partial(self._has, count * n // kills), seconds=120)
+    def may_send(self, name: str) -> bool:
+        return self._lots[name] <= self._lot
+
+    def rage(self, keeper: Keeper) -> None:
+        for lot in range(self._kills):
+            self._lot = lot
             time.sleep(self._rand.random() * 0.05)  # anywhere within what is going on, not at its edges
             self._strike(keeper)
+            wait_until("the lot is there", self._is_in)
 
-    def _has(self, count: int) -> bool:
-        return len(self.acknowledged) >= count
+    def _is_in(self) -> bool:
+        return len(self.acknowledged) >= sum(lot <= self._lot for lot in self._lots.values())
 
     def _strike(self, keeper: Keeper) -> None:
-        role = self._rand.choices(["worker-1", "worker-2", "sftp", "supervisor", "all"], [30, 30, 25, 7, 8])[0]
-        pid = wait_until(f"{role} lives", lambda: keeper.processes().get("supervisor" if role == "all" else role))
+        living = wait_until("somebody lives", keeper.processes)
+        role = self._rand.choices([*ODDS], [odds * (role in {"all", *living}) for role, odds in ODDS.items()])[0]
         with suppress(ProcessLookupError):
-            (os.killpg if role == "all" else os.kill)(pid, signal.SIGKILL)
+            if role == "all":
+                os.killpg(living["supervisor"], signal.SIGKILL)
+            else:
+                os.kill(living[role], signal.SIGKILL)
         self.killed[role] += 1
+
+
+ODDS = {"worker-1": 30, "worker-2": 30, "sftp": 25, "supervisor": 7, "all": 8}
 
 
 def replay_the_unlucky(account: Account) -> int:

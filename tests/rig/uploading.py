@@ -18,17 +18,26 @@ def upload(
     sessions: int = 4,
     seconds: float = 60.0,
     acknowledged: Callable[[str], object] = lambda _: None,
+    may_send: Callable[[str], bool] = lambda _: True,
 ) -> dict[str, int]:
     """
     Send every file to `inbound/` over `sessions` connections, connecting anew whenever one breaks. Answers how often each name was
-    sent before it was acknowledged (1: at once). Fails when the time is over.
+    sent before it was acknowledged (1: at once). Fails when the time is over. `acknowledged` hears of each name; a file waits
+    until it `may_send` it.
     """
-    return asyncio.run(_Client(files, key, port, acknowledged).run(sessions, time.monotonic() + seconds))
+    return asyncio.run(_Client(files, key, port, acknowledged, may_send).run(sessions, time.monotonic() + seconds))
 
 
 class _Client:
-    def __init__(self, files: Mapping[str, bytes], key: Path, port: int, acknowledged: Callable[[str], object]) -> None:
-        self._files, self._port, self._acknowledged = files, port, acknowledged
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        key: Path,
+        port: int,
+        acknowledged: Callable[[str], object],
+        may_send: Callable[[str], bool],
+    ) -> None:
+        self._files, self._port, self._acknowledged, self._may_send = files, port, acknowledged, may_send
         self._options = {"username": "bob", "client_keys": [str(key)], "known_hosts": None, "config": None}
         self._waiting = list(reversed(files))
         self._sent = dict.fromkeys(files, 0)
@@ -52,6 +61,8 @@ class _Client:
     async def _send(self, sftp: asyncssh.SFTPClient) -> None:
         name = self._waiting.pop()
         try:
+            while not self._may_send(name):
+                await asyncio.sleep(0.005)
             self._sent[name] += 1
             file = await sftp.open(f"inbound/{name}", "wb")
             await file.write(self._files[name])
