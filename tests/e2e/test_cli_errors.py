@@ -55,8 +55,19 @@ def test_a_mistake_in_where_things_are_never_shows_another_ledger(wharf: Wharf) 
 def test_several_mistakes_are_told_at_once(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", CONFIG.replace("port: 0", "port: -1").replace("to: kept", "to: nowhere"))
     said = wharf.refused("check", code="CONFIG_INVALID", exit=1)
+    assert "CONFIG_INVALID: 2 mistakes:\n" in said
     assert "listeners.sftp.port" in said
     assert "nowhere" in said
+
+
+def test_lines_that_show_a_mistake_count_as_none(wharf: Wharf) -> None:
+    broken = CONFIG.replace("customer: globex", "when: 'file.size >'")
+    wharf.write("wharf.yaml", broken)
+    told = wharf.refused("check", code="CONFIG_INVALID", exit=1)
+    assert "CONFIG_INVALID: wharf.yaml:" in told
+    assert "^" in told
+    wharf.write("wharf.yaml", broken.replace("port: 0", "port: -1"))
+    assert "CONFIG_INVALID: 2 mistakes:\n" in wharf.refused("check", code="CONFIG_INVALID", exit=1)
 
 
 def test_without_a_configuration_the_next_command_is_init(empty: Wharf) -> None:

@@ -39,8 +39,11 @@ def test_help_needs_no_configuration(empty: Wharf, words: tuple[str, ...]) -> No
     assert empty(*words).code == 0
 
 
-def test_the_bare_command_shows_the_help(empty: Wharf) -> None:
-    assert "wharf init" in empty().out + empty().err
+@pytest.mark.parametrize("words", [(), ("users",), ("steps",), ("store",), ("ledger",), ("route",)])
+def test_a_bare_command_shows_its_help_as_it_is(empty: Wharf, words: tuple[str, ...]) -> None:
+    said = empty(*words)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == empty(*words, "--help").out
 
 
 def test_the_version_is_told(empty: Wharf) -> None:

@@ -37,6 +37,9 @@ def run(arguments: Sequence[str]) -> int:
             return _run(arguments, session)
     except click.exceptions.Exit as exit:
         return exit.exit_code
+    except click.exceptions.NoArgsIsHelpError as bare:
+        bare.show()
+        return Exit.USAGE
     except BrokenPipeError:
         silence()
         return Exit.PIPE_CLOSED

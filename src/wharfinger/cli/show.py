@@ -75,12 +75,13 @@ def heading(text: str) -> None:
 
 
 def complain(message: str, *, code: str = "", fix: str = "") -> None:
-    """Tell a person what went wrong, why, and the next command."""
+    """Tell a person what went wrong, why, and the next command. Each line of `message` is a mistake; an indented one explains it."""
     if not code:
         say(message)
         return
-    lines = [plain(line) for line in message.splitlines()]
-    first = lines.pop() if len(lines) == 1 else f"{many(len(lines), 'mistake')}:"
+    lines = [plain(line) for line in message.splitlines()] or [""]
+    mistakes = sum(not line.startswith(" ") for line in lines)
+    first = f"{many(mistakes, 'mistake')}:" if mistakes > 1 else lines.pop(0)
     say(f"{click.style('error:', fg='red', bold=True)} {click.style(code, bold=True)}: {first}")
     for line in lines:
         say(f"  {line}")

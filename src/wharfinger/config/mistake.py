@@ -25,7 +25,7 @@ class Mistakes:
         what = "\n    ".join(printable(line) for line in what.split("\n"))
         self._found[f"{at}: {dotted(path)}: {what}" if path else f"{at}: {what}"] = at
         if len(self._found) == MOST:
-            self._fail(f"\n{at.source}: more than this was not looked for")
+            self._fail(f"\n    {at.source}: more than this was not looked for")
 
     def stop(self, at: Mark, what: str) -> NoReturn:
         """Note a mistake after which nothing more can be read."""

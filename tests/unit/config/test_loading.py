@@ -259,7 +259,7 @@ def test_a_file_that_is_no_mapping_is_refused(text: str, kind: str, mistakes: Ca
 def test_after_fifty_mistakes_the_rest_is_not_looked_for(mistakes: Callable[..., list[str]]) -> None:
     told = mistakes("\n".join(f"key{n}: 1" for n in range(99)))
     assert len(told) == 51
-    assert told[-1] == "wharf.yaml: more than this was not looked for"
+    assert told[-1] == "    wharf.yaml: more than this was not looked for"
 
 
 def test_what_is_written_cannot_break_the_lines_of_the_answer(mistakes: Callable[..., list[str]]) -> None:
