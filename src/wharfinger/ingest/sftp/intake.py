@@ -100,19 +100,17 @@ class Intake:
 
     async def finish(self, writing: Writing) -> None:
         """
-        The client's CLOSE: when this returns the file is in custody, or holds the very bytes that it was opened on. Raises what
-        stands against it; what can be resumed is then kept as a partial.
+        The client's CLOSE: when this returns the file is in custody, or the tree still shows what it was opened on, with the
+        very same bytes. Raises what stands against it; what can be resumed is then kept as a partial.
         """
         writing.is_over = True
         try:
             writing.check()
-            base = _base(writing)
-            upload = None if base and not writing.changed else await self._complete(writing)
-            if upload is None or (base and base.sha256 == upload.sha256):
-                await self._discard(writing)
-            else:
+            if upload := await self._news(writing):
                 await self.collector.land(upload)
                 await self._supersede(writing)
+            else:
+                await self._discard(writing)
         except Exception:
             await self.abandon(writing)
             raise
@@ -175,6 +173,18 @@ class Intake:
             return self._staging.resume(entry.staged)
         except StoreError:  # gone, or another session is still writing it
             return self._staging.create()
+
+    async def _news(self, writing: Writing) -> Upload | None:
+        """What is to land; None if nothing changed, neither in the file nor under its name since it was opened."""
+        base = _base(writing)
+        if base and not writing.changed and await self._shows(base):
+            return None
+        upload = await self._complete(writing)
+        return None if base and base.sha256 == upload.sha256 and await self._shows(base) else upload
+
+    async def _shows(self, base: Entry) -> bool:
+        """Whether the tree has this version under its name, once all that was given to the collector is done."""
+        return await self.collector.call(lambda: _version(self.namespace.look([base.path])[0]) == base.version)
 
     async def _complete(self, writing: Writing) -> Upload:
         staged = writing.staged

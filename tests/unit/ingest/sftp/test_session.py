@@ -238,6 +238,31 @@ def test_no_version_is_made_of_bytes_that_did_not_change(desk: Desk, ann: Client
     assert desk.staging.ids() == []
 
 
+@pytest.mark.parametrize("data", [b"", b"abc"], ids=["untouched", "the same bytes"])
+def test_bytes_that_did_not_change_land_over_what_arrived_meanwhile(desk: Desk, ann: Client, data: bytes) -> None:
+    ann.put("/inbound/a", b"abc")
+    handle = ann.open("/inbound/a", W | CREAT)
+    desk.sign_in(BOB).put("/inbound/a", b"xyz")
+    if data:
+        ann.write_at(handle, 0, data)
+    assert ann.close(handle).code == OK
+    assert ann.get("/inbound/a") == b"abc"
+    assert [desk.content(record) for record in desk.files()] == [b"abc", b"xyz", b"abc"]
+
+
+@pytest.mark.parametrize("data", [b"", b"abc"], ids=["untouched", "the same bytes"])
+def test_bytes_that_did_not_change_land_where_the_name_was_removed_meanwhile(
+    desk: Desk, ann: Client, data: bytes
+) -> None:
+    ann.put("/inbound/a", b"abc")
+    handle = ann.open("/inbound/a", W | CREAT)
+    assert desk.sign_in(BOB).ask(13, string("/inbound/a")).code == OK
+    if data:
+        ann.write_at(handle, 0, data)
+    assert ann.close(handle).code == OK
+    assert ann.get("/inbound/a") == b"abc"
+
+
 def test_the_same_bytes_sent_whole_are_a_new_arrival(desk: Desk, ann: Client) -> None:
     ann.put("/inbound/a", b"abc")
     ann.put("/inbound/a", b"abc")
