@@ -80,6 +80,11 @@ def test_a_known_arrival_changes_nothing(ledger: Ledger, catalog: Catalog) -> No
     assert ledger.claim("worker", 10, 30) == []
 
 
+def test_the_ledger_knows_what_has_arrived_and_nothing_else(ledger: Ledger) -> None:
+    [arrival] = arrived(ledger)
+    assert ledger.knows([arrival.file_id, "stranger", arrival.file_id]) == [True, False, True]
+
+
 def test_an_arrival_twice_in_one_call_is_new_once(ledger: Ledger) -> None:
     first, second = an_arrival(), an_arrival()
     assert ledger.arrive([first, second, first]) == [True, True, False]

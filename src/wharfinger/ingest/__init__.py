@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wharfinger.errors import WharfingerError
+from wharfinger.errors import Busy, LedgerError, StoreError, WharfingerError
 from wharfinger.ledger import MANY, Ledger
 from wharfinger.model import Arrival
 from wharfinger.steps.sniff import media_type
@@ -39,8 +40,9 @@ def land(
 ) -> list[Arrival | WharfingerError]:
     """
     Take these uploads (at most 100) into custody: bytes durable, then arrivals committed. What is answered with an Arrival may
-    be acknowledged to its sender; an error means that this one is not in custody. A crash before the return leaves at most
-    objects that no ledger knows; landing the same upload again is harmless.
+    be acknowledged to its sender; an error means that this one is not in custody. Where the ledger refuses, its error is raised
+    and the objects are removed again. A crash before the return leaves at most objects that no ledger knows; landing the same
+    upload again is harmless.
     """
     if len(uploads) > MANY:
         raise ValueError(f"{len(uploads)} uploads at once; at most {MANY}")
@@ -49,9 +51,22 @@ def land(
     arrivals = [_arrival(bucket, upload, now) for upload in uploads]
     stored = store.put([Put(a.ref, u.path, about(a), u.fd) for a, u in zip(arrivals, uploads)])
     crash.point("intake.stored")
-    ledger.arrive([a for a, error in zip(arrivals, stored) if error is None])
+    kept = [a for a, error in zip(arrivals, stored) if error is None]
+    try:
+        ledger.arrive(kept)
+    except LedgerError as refusal:
+        with suppress(LedgerError, StoreError):  # whatever is in doubt stays: bytes that are not missed do no harm
+            _withdraw(store, ledger, kept, refusal)
+        raise
     crash.point("intake.arrived")
     return [error or a for a, error in zip(arrivals, stored)]
+
+
+def _withdraw(store: Store, ledger: Ledger, arrivals: Sequence[Arrival], refusal: LedgerError) -> None:
+    """Remove the objects of these arrivals, else a rebuilt ledger would bring in what was refused; but none that is recorded."""
+    ids = [a.file_id for a in arrivals]
+    known = ledger.knows(ids) if not isinstance(refusal, Busy) else [False] * len(ids)  # Busy: nothing was changed
+    store.delete([a.ref for a, is_known in zip(arrivals, known) if not is_known])
 
 
 def about(arrival: Arrival) -> dict[str, object]:

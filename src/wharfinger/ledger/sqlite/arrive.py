@@ -20,12 +20,17 @@ _KNOWN = "SELECT file_id FROM file WHERE file_id IN (SELECT value FROM json_each
 
 def arrive(tx: apsw.Connection, arrivals: Sequence[Arrival], bucket: str, now_us: int) -> set[str]:
     """Record those that are not known; the ones in `bucket` appear in the tree. The ids of the new files."""
-    known = {id for (id,) in rows(tx, _KNOWN, many([a.file_id for a in arrivals]))}
-    new = {a.file_id: a for a in arrivals if a.file_id not in known}
+    recorded = known(tx, [a.file_id for a in arrivals])
+    new = {a.file_id: a for a in arrivals if a.file_id not in recorded}
     if new:
         _record(tx, [*new.values()])
         tree.place(tx, [a for a in new.values() if a.bucket == bucket], now_us)
     return set(new)
+
+
+def known(tx: apsw.Connection, files: Sequence[str]) -> set[str]:
+    """Those of these ids that are recorded."""
+    return {id for (id,) in rows(tx, _KNOWN, many(files))}
 
 
 def _record(tx: apsw.Connection, arrivals: Sequence[Arrival]) -> None:

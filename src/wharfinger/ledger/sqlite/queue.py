@@ -8,7 +8,7 @@ from typing import Any
 from wharfinger.ledger import MANY
 from wharfinger.ledger.sqlite import lease, recover, row
 from wharfinger.ledger.sqlite import settle as settling
-from wharfinger.ledger.sqlite.arrive import arrive
+from wharfinger.ledger.sqlite.arrive import arrive, known
 from wharfinger.ledger.sqlite.connection import Connections, rows
 from wharfinger.model import Arrival, Lease, Outcome, Run
 from wharfinger.telemetry import crash
@@ -33,6 +33,15 @@ class SqliteLedger:
             crash.point("ledger.arriving")
         first = {a.file_id: n for n, a in reversed([*enumerate(arrivals)])}
         return [a.file_id in new and first[a.file_id] == n for n, a in enumerate(arrivals)]
+
+    def knows(self, files: Sequence[str]) -> list[bool]:
+        """See Ledger."""
+        _refuse_more(files)
+        with self._connections.writing() as tx:
+            # A commit whose sync failed may lie past the log's end, where a recovery would find it: this one is written over it.
+            tx.pragma("user_version", tx.pragma("user_version"))
+            recorded = known(tx, files)
+        return [file in recorded for file in files]
 
     def claim(self, owner: str, limit: int, lease_s: float, *, max_size: int | None = None) -> list[Run]:
         """See Ledger."""
