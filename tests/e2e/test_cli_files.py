@@ -264,6 +264,18 @@ def test_route_explain_of_a_key_a_local_file_and_a_known_file(wharf: Wharf) -> N
     assert wharf("route", "explain", file_id, "--json").json["pipeline"] == "tables"
 
 
+def test_route_explain_says_which_pipeline_comes_first(wharf: Wharf) -> None:
+    words = ("--customer", "globex", "--type", "text/csv", "--size", "8", "--json")
+    said = wharf("route", "explain", "inbound/t.csv", *words)
+    assert [row["reason"] for row in said.json["pipelines"]] == ["takes it", "would fit, but tables comes first"]
+    assert said.err == ""
+
+
+def test_route_explain_says_what_it_assumes_of_a_mere_name(wharf: Wharf) -> None:
+    said = wharf("route", "explain", "inbound/t.csv", "--customer", "globex")
+    assert "assumed: --type application/octet-stream --size 0" in said.err
+
+
 def test_route_explain_says_why_not_and_ends_with_1_where_nothing_fits(wharf: Wharf) -> None:
     said = wharf("route", "explain", "inbound/x.pdf", "--customer", "acme")
     assert said.code == 1

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from wharfinger.engine.router import Verdict
 
 COLUMNS = (
-    Column("takes", "", lambda row: "takes it" if row["takes"] else "would take it" if row["fits"] else "no"),
+    Column("takes", "", lambda row: "takes it" if row["takes"] else "no"),
     Column("pipeline", "Pipeline"),
     Column("reason", "Why", folds=True),
 )
+
+UNKNOWN = "application/octet-stream"
+"""The type of bytes of which nobody knows what they are (RFC 2046, 4.5.1)."""
 
 _ID = re.compile("[0-9A-HJKMNP-TV-Z]{12,26}")  # see model.base32
 
@@ -85,7 +88,10 @@ def _arrival(
     if "/" not in what:
         fix = "name a local file, a key with its folder such as inbound/a.csv, or a file's id"
         raise UsageError(f"{what!r} is no file here, no key and no id", code="NOT_FOUND", fix=fix)
-    return _new(session, owner, what.removeprefix(f"{owner}/"), size, type_ or "application/octet-stream")
+    assumed = [*([] if type_ else [f"--type {UNKNOWN}"]), *([] if size else ["--size 0"])]
+    if assumed:
+        say(f"only its name is known; assumed: {' '.join(assumed)}")
+    return _new(session, owner, what.removeprefix(f"{owner}/"), size, type_ or UNKNOWN)
 
 
 def _new(session: Session, customer: str, key: str, size: int, type_: str) -> Arrival:
@@ -117,9 +123,10 @@ def _about(arrival: Arrival) -> dict[str, Any]:
 
 
 def _row(verdict: Verdict, taken: str | None) -> dict[str, Any]:
+    takes = verdict.pipeline == taken
     return {
-        "takes": verdict.pipeline == taken,
+        "takes": takes,
         "fits": verdict.fits,
         "pipeline": verdict.pipeline,
-        "reason": verdict.reason,
+        "reason": f"would fit, but {taken} comes first" if verdict.fits and not takes else verdict.reason,
     }
