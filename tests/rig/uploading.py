@@ -67,7 +67,16 @@ class _Client:
             file = await sftp.open(f"inbound/{name}", "wb")
             await file.write(self._files[name])
             await file.close()
+            await self._make_sure(sftp, name)
         except BaseException:
             self._waiting.append(name)
             raise
         self._acknowledged(name)
+
+    async def _make_sure(self, sftp: asyncssh.SFTPClient, name: str) -> None:
+        """asyncssh's close says nothing where the session has ended before; a later request does."""
+        try:
+            listed = await sftp.stat(f"inbound/{name}")
+        except asyncssh.SFTPNoSuchFile as error:
+            raise AssertionError(f"{name} was acknowledged, and is not there") from error
+        assert listed.size == len(self._files[name]), f"{name} was acknowledged, and has {listed.size} bytes"
