@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import perf_counter
 from typing import Protocol, cast
 
 from wharfinger.errors import NotFound, WharfingerError
@@ -26,6 +27,12 @@ MAX_UNFINISHED = 64
 
 MAX_PROMISED = 4 << 20
 """Bytes that READs under way may bring; likewise."""
+
+TURN = 0.005
+"""Seconds that a session may hold the event loop before all others have their turn."""
+
+TURN_REPLIES = 256 << 10
+"""Bytes of replies, likewise."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +58,13 @@ class Session:
         self._decoder = codec.Decoder()
         self._requests: deque[codec.Request] = deque()
         self._replies: list[bytes] = []
+        self._gathered = 0  # bytes of replies
         self._unfinished: set[asyncio.Task[None]] = set()
         self._subjects: list[str] = []  # what unfinished requests are about
         self._promised = 0  # bytes that unfinished requests may bring
         self._is_greeted = self._is_congested = self._is_paused = False
+        self._turn_end = 0.0  # by perf_counter; 0 before the first request of a turn
+        self._is_cut = False  # this turn ended before its work did
         self._moved = asyncio.Event()  # something was finished, or the congestion ended
 
     @property
@@ -90,8 +100,13 @@ class Session:
         self._flush()
 
     def _turn(self) -> None:
-        """Serve until there is nothing left, or no room, or the next request must wait."""
-        while self._requests and not self._is_full() and not self._must_wait(self._requests[0]):
+        """Serve until there is nothing left, or no room, or the next request must wait, or the turn is over."""
+        while (
+            self._requests
+            and not self._is_full()
+            and not self._must_wait(self._requests[0])
+            and not self._is_turn_over()
+        ):
             self._serve(self._requests.popleft())
         if self._is_paused != bool(self._requests):
             self._is_paused = not self._is_paused
@@ -99,6 +114,25 @@ class Session:
 
     def _is_full(self) -> bool:
         return self._is_congested or len(self._unfinished) >= MAX_UNFINISHED or self._promised >= MAX_PROMISED
+
+    def _is_turn_over(self) -> bool:
+        self._begin_turn()
+        self._is_cut = self._gathered >= TURN_REPLIES or perf_counter() >= self._turn_end
+        return self._is_cut
+
+    def _begin_turn(self) -> None:
+        """A turn is one round of the event loop, however often the session is called in it."""
+        if not self._turn_end:
+            self._turn_end = perf_counter() + TURN
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._turn_end = 0.0
+        self._flush()
+        if self._is_cut:
+            self._is_cut = False
+            self._turn()
+            self._moved.set()
 
     def _must_wait(self, request: codec.Request) -> bool:
         if not self._subjects:
@@ -136,13 +170,13 @@ class Session:
         self._turn()
 
     def _reply(self, reply: bytes) -> None:
-        if not self._replies:
-            self._loop.call_soon(self._flush)
+        self._begin_turn()
         self._replies.append(reply)
+        self._gathered += len(reply)
 
     def _flush(self) -> None:
         if self._replies:
-            replies, self._replies = self._replies, []
+            replies, self._replies, self._gathered = self._replies, [], 0
             self._wire.write(b"".join(replies))
 
 

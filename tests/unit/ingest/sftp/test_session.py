@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import struct
 import time
@@ -38,7 +39,7 @@ from rig.packets import (
 )
 from rig.sessions import BOB, Client, Desk
 from wharfinger.ingest.sftp import codec
-from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED
+from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED, TURN, TURN_REPLIES
 from wharfinger.ingest.sftp.verbs import MAX_HANDLES
 from wharfinger.ingest.sftp.writing import MAX_SIZE
 from wharfinger.model import Status
@@ -659,6 +660,41 @@ def test_nothing_is_served_while_the_client_takes_nothing(desk: Desk, ann: Clien
     desk.run(congest(False))
     ann.until(lambda: ann.written)
     assert not ann.is_paused
+
+
+def test_a_flood_is_served_in_turns_that_leave_room_for_others(desk: Desk, ann: Client) -> None:
+    many = 20_000
+    held: list[float] = []  # seconds that the flood kept the loop from others
+
+    async def flood() -> None:
+        ann.session.receive(b"".join(packet(17, n, string("/inbound")) for n in range(many)))
+        while ann.session.is_busy:
+            begun = time.perf_counter()
+            await asyncio.sleep(0)
+            held.append(time.perf_counter() - begun)
+
+    ann.written.clear()
+    desk.run(flood())
+    assert [reply.id for reply in ann.got()] == list(range(many))
+    assert len(held) > 3
+    assert sorted(held)[len(held) // 2] < 4 * TURN
+    assert not ann.is_paused
+
+
+def test_the_replies_of_a_turn_are_bounded(desk: Desk, ann: Client) -> None:
+    desk.run(desk.intake.furnish([f"acme/long/{'n' * 200}-{n}" for n in range(300)]))
+    handles = [ann.ask(11, string("/long")).blob for _ in range(100)]
+    ann.written.clear()
+    ann.send(b"".join(packet(12, n, string(handle)) for n, handle in enumerate(handles)))
+    ann.until(lambda: len(ann.got()) == 100)
+    assert max(map(len, ann.written)) < 2 * TURN_REPLIES
+
+
+def test_the_end_waits_for_a_flood(desk: Desk, ann: Client) -> None:
+    ann.written.clear()
+    ann.send(b"".join(packet(17, n, string("/inbound")) for n in range(5000)))
+    ann.leave()
+    assert len(ann.got()) == 5000
 
 
 def test_the_end_waits_for_what_was_asked(desk: Desk, ann: Client) -> None:
