@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +25,44 @@ def test_a_user_is_replaced_by_name(accounts: Accounts) -> None:
     accounts.keep([ANN])
     accounts.keep([User("ann", "acme", "acme")])
     assert accounts.users() == [User("ann", "acme", "acme")]
+
+
+def test_an_added_user_never_replaces_another(accounts: Accounts) -> None:
+    assert accounts.add(ANN) is True
+    assert accounts.add(User("ann", "globex", "globex")) is False
+    assert accounts.users() == [ANN]
+
+
+def test_a_change_touches_one_user_and_keeps_the_name(accounts: Accounts) -> None:
+    accounts.keep([ANN, BOB])
+    changed = accounts.change("bob", lambda user: replace(user, name="ann", disabled=True))
+    assert changed == replace(BOB, disabled=True)
+    assert accounts.users() == [ANN, changed]
+    assert accounts.change("nobody", lambda user: user) is None
+
+
+def test_a_change_that_raises_changes_nothing(accounts: Accounts) -> None:
+    accounts.keep([ANN])
+    with pytest.raises(UsageError):
+        accounts.change("ann", lambda user: replace(user, disabled=False, home="a" * 256))
+    assert accounts.users() == [ANN]
+
+
+def test_changes_of_two_processes_are_both_kept(open_database: Callable[[], Database]) -> None:
+    keys = [f"key {n}" for n in range(20)]
+    one, other = (open_database().accounts for _ in range(2))
+    one.add(BOB)
+
+    def add_keys() -> None:
+        for key in keys:
+            one.change("bob", lambda user, key=key: replace(user, keys=(*user.keys, key)))  # type: ignore[misc]
+
+    with ThreadPoolExecutor(2) as threads:
+        adding = threads.submit(add_keys)
+        for _ in keys:
+            other.change("bob", lambda user: replace(user, home=f"{user.home}/x", disabled=True))
+        adding.result()
+    assert one.user("bob") == replace(BOB, keys=tuple(keys), home=BOB.home + "/x" * len(keys), disabled=True)
 
 
 def test_a_forgotten_user_is_gone(accounts: Accounts) -> None:

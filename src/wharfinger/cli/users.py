@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -58,9 +58,7 @@ def add(
     """Add a user, who signs in with a key, a password, or either."""
     accounts = session.database.accounts
     if accounts.user(name):
-        raise UsageError(
-            f"there is a user {name!r} already", code="USER_EXISTS", fix=f"wharf users keys {name} --add FILE"
-        )
+        raise _taken(name)
     owner = choose.customer(session, customer)
     user = choose.sound(User(name, owner, home or owner))
     secret = _read_password(password, password_file)
@@ -71,7 +69,8 @@ def add(
         say(f"made the private key {new_key} (give it to {name} alone) and {new_key}.pub")
     if not given and not hashed:
         raise UsageError(f"{name} would have no way to sign in", fix="add --key FILE, --new-key FILE or --password")
-    accounts.keep([replace(user, keys=tuple(given), password_hash=hashed)])
+    if not accounts.add(replace(user, keys=tuple(given), password_hash=hashed)):
+        raise _taken(name)
     _answer(session, name, f"added {name} for {user.customer}")
 
 
@@ -112,13 +111,14 @@ def remove(session: Session, names: tuple[str, ...], yes: bool, dry_run: bool) -
 @pass_session
 def keys(session: Session, name: str, added: tuple[str, ...], removed: tuple[str, ...]) -> None:
     """Show, add and remove the public keys of a user."""
-    accounts = session.database.accounts
-    user = choose.user(accounts, name)
-    changed = [key for key in user.keys if key not in {_named(user, print) for print in removed}]
-    changed += [key for text in added for key in _keys(text) if key not in changed]
-    if added or removed:
-        accounts.keep([replace(user, keys=tuple(changed))])
-    rows = [{"fingerprint": credentials.fingerprint(key), "key": key} for key in changed]
+    given = [key for text in added for key in _keys(text)]
+
+    def alter(user: User) -> User:
+        gone = {_named(user, print) for print in removed}
+        return replace(user, keys=tuple(dict.fromkeys([*(key for key in user.keys if key not in gone), *given])))
+
+    user = _alter(session, name, alter) if added or removed else choose.user(session.database.accounts, name)
+    rows = [{"fingerprint": credentials.fingerprint(key), "key": key} for key in user.keys]
     columns = (Column("fingerprint", "Fingerprint"), Column("key", "Key", folds=True))
     listing(rows, columns, json=session.json, empty=f"{name} has no keys")
 
@@ -130,10 +130,9 @@ def keys(session: Session, name: str, added: tuple[str, ...], removed: tuple[str
 @pass_session
 def passwd(session: Session, name: str, password_file: TextIO | None, without: bool) -> None:
     """Set a user's password: asked for, or a line of stdin."""
-    accounts = session.database.accounts
-    user = choose.user(accounts, name)
+    choose.user(session.database.accounts, name)
     hashed = "" if without else credentials.password_hash(_read_password(True, password_file) or "")
-    accounts.keep([replace(user, password_hash=hashed)])
+    _alter(session, name, lambda user: replace(user, password_hash=hashed))
     _answer(session, name, f"{name} has no password now" if without else f"{name} has a new password")
 
 
@@ -206,10 +205,21 @@ def _read_password(asked: bool, file: TextIO | None) -> str | None:
 
 def _set_disabled(session: Session, names: Sequence[str], *, disabled: bool) -> None:
     accounts = session.database.accounts
-    users = [choose.user(accounts, name) for name in names]
-    accounts.keep([replace(user, disabled=disabled) for user in users])
-    for user in users:
+    for user in [choose.user(accounts, name) for name in names]:
+        _alter(session, user.name, lambda user: replace(user, disabled=disabled))
         _answer(session, user.name, f"{user.name} is {'disabled' if disabled else 'enabled'}")
+
+
+def _alter(session: Session, name: str, alter: Callable[[User], User]) -> User:
+    """Change the user beside whatever others change. Raises UsageError (NOT_FOUND)."""
+    accounts = session.database.accounts
+    return accounts.change(name, alter) or choose.user(accounts, name)
+
+
+def _taken(name: str) -> UsageError:
+    return UsageError(
+        f"there is a user {name!r} already", code="USER_EXISTS", fix=f"wharf users keys {name} --add FILE"
+    )
 
 
 def _change(before: User | None, after: User) -> str:

@@ -8,7 +8,7 @@ the order over all files. A lost or doubled wake-up is harmless: what the ledger
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -203,6 +203,17 @@ class Accounts(Protocol):
 
     def users(self) -> list[User]:
         """All users by name."""
+        ...
+
+    def add(self, user: User) -> bool:
+        """Add this user; False where the name is taken: nothing changes."""
+        ...
+
+    def change(self, name: str, alter: Callable[[User], User]) -> User | None:
+        """
+        Keep what `alter` makes of the user of this name, and answer it; None where there is none. No other change comes
+        between: what somebody else changed before is what `alter` is given. What it raises is raised, and nothing changes.
+        """
         ...
 
     def keep(self, users: Sequence[User]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -17,6 +18,9 @@ LONGEST_HASH = 1_024  # characters of a PHC string
 MOST_KEYS = 100  # of one user
 
 _COLUMNS = "name, customer, home, keys, password_hash, disabled"
+_FIND = f"SELECT {_COLUMNS} FROM account WHERE name = ?"
+_ADD = f"INSERT INTO account({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+_KEEP = _ADD.replace("INSERT", "INSERT OR REPLACE")
 
 
 class SqliteAccounts:
@@ -28,7 +32,7 @@ class SqliteAccounts:
     def user(self, name: str) -> User | None:
         """See Accounts."""
         with self._connections.reading() as db:
-            found = first(db, f"SELECT {_COLUMNS} FROM account WHERE name = ?", name)
+            found = first(db, _FIND, name)
         return found and _user(found)
 
     def users(self) -> list[User]:
@@ -36,13 +40,27 @@ class SqliteAccounts:
         with self._connections.reading() as db:
             return [_user(r) for r in rows(db, f"SELECT {_COLUMNS} FROM account ORDER BY name")]
 
-    def keep(self, users: Sequence[User]) -> None:
-        """See Accounts. Raises UsageError, before any is written, for one that is too large to be meant."""
-        for user in users:
-            _check(user)
-        rows = [(u.name, u.customer, u.home, orjson.dumps(u.keys).decode(), u.password_hash, u.disabled) for u in users]
+    def add(self, user: User) -> bool:
+        """See Accounts. Raises UsageError for one that is too large to be meant; so do the next two."""
+        row = _row(user)
         with self._connections.writing() as tx:
-            tx.executemany(f"INSERT OR REPLACE INTO account({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+            return first(tx, f"{_ADD} ON CONFLICT DO NOTHING RETURNING name", *row) is not None
+
+    def change(self, name: str, alter: Callable[[User], User]) -> User | None:
+        """See Accounts."""
+        with self._connections.writing() as tx:
+            found = first(tx, _FIND, name)
+            if found is None:
+                return None
+            changed = replace(alter(_user(found)), name=name)
+            tx.execute(_KEEP, _row(changed))
+            return changed
+
+    def keep(self, users: Sequence[User]) -> None:
+        """See Accounts. One that is too large is refused before any is written."""
+        rows = [_row(user) for user in users]
+        with self._connections.writing() as tx:
+            tx.executemany(_KEEP, rows)
 
     def forget(self, names: Sequence[str]) -> list[bool]:
         """See Accounts."""
@@ -65,6 +83,12 @@ def _check(user: User) -> None:
             raise UsageError(f"user {user.name[:40]!r}: the {what} is {size}; at most {most} is taken")
     if not user.name:
         raise UsageError("a user needs a name")
+
+
+def _row(user: User) -> tuple[Any, ...]:
+    _check(user)
+    keys = orjson.dumps(user.keys).decode()
+    return (user.name, user.customer, user.home, keys, user.password_hash, user.disabled)
 
 
 def _user(r: tuple[Any, ...]) -> User:
