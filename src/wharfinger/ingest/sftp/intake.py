@@ -93,7 +93,9 @@ class Intake:
         self.reserve(0)
         resumes = entry is not None and not truncate
         staged = self._stage(entry if resumes else None, user)
-        writing = Writing(key, staged, entry, user=user, session=session, resumes=resumes, append=append)
+        writing = Writing(
+            key, staged, entry, user=user, session=session, resumes=resumes, append=append, reserve=self.reserve
+        )
         self._open[writing] = None
         self._latest[key] = writing
         return writing

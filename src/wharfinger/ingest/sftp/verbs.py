@@ -175,7 +175,6 @@ class Verbs:
         handle, wanted = self._held(request.handle), request.attrs
         if isinstance(handle, Writing):
             if wanted.size is not None:
-                self._intake.reserve(max(wanted.size - handle.size, 0))
                 handle.truncate(wanted.size)
             if wanted.mtime is not None:
                 handle.mtime = float(wanted.mtime)

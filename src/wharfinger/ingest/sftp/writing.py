@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wharfinger.errors import StoreError
 from wharfinger.ledger import Entry, User
 from wharfinger.store.staging import Staged
@@ -13,16 +15,26 @@ MAX_SIZE = 1 << 43
 class Writing:
     """
     One handle opened for writing. `before` is the tree's entry under the name at that time; None for a new name. `resumes` says
-    that bytes which are there already count, as the client sees them.
+    that bytes which are there already count, as the client sees them. `reserve` raises NoSpace where the disk has no room for so
+    many bytes more.
     """
 
     __slots__ = (
-        "_append", "_begun", "_fault", "before", "changed", "is_marked", "is_over", "key", "mtime", "resumes", "session", "staged",
-        "user",
+        "_append", "_begun", "_fault", "_reserve", "before", "changed", "is_marked", "is_over", "key", "mtime", "resumes", "session",
+        "staged", "user",
     )  # fmt: skip
 
     def __init__(
-        self, key: str, staged: Staged, before: Entry | None, *, user: User, session: str, resumes: bool, append: bool
+        self,
+        key: str,
+        staged: Staged,
+        before: Entry | None,
+        *,
+        user: User,
+        session: str,
+        resumes: bool,
+        append: bool,
+        reserve: Callable[[int], None],
     ) -> None:
         self.key = key
         self.staged = staged
@@ -35,6 +47,7 @@ class Writing:
         self.is_over = False  # closed or abandoned
         self.resumes = resumes
         self._append = append
+        self._reserve = reserve
         self._begun = False
         self._fault: StoreError | None = None
 
@@ -60,13 +73,22 @@ class Writing:
         self.changed = True
 
     def truncate(self, size: int) -> None:
-        """Cut the file, or extend it by a hole, which counts as zeros. Raises StoreError."""
+        """
+        Cut the file, or extend it by a hole, which counts as zeros. Raises StoreError; the upload can then not be completed, for
+        it might end with bytes that its sender cut off.
+        """
         if size > MAX_SIZE:
-            raise StoreError(f"a file may have {MAX_SIZE} bytes, and {size} were asked for")
+            raise self.fail(StoreError(f"a file may have {MAX_SIZE} bytes, and {size} were asked for"))
         self.check()
-        if size != self.size:
+        if size == self.size:
+            return
+        try:
+            self._reserve(max(size - self.size, 0))
             self.staged.truncate(size)
-            self.changed = True
+        except StoreError as error:
+            self.fail(error)
+            raise
+        self.changed = True
 
     def fail(self, error: StoreError) -> StoreError:
         """Remember what went wrong: CLOSE must tell it again, for many clients heed nothing else."""

@@ -114,6 +114,24 @@ def test_a_failed_write_is_told_again_at_the_close(desk: Desk, ann: Client) -> N
     assert desk.files() == []
 
 
+def test_a_failed_fsetstat_is_told_again_at_the_close(desk: Desk, ann: Client) -> None:
+    handle = ann.open("/inbound/a")
+    ann.write_at(handle, 0, b"abc")
+    assert ann.ask(10, string(handle), attrs(size=MAX_SIZE + 1)).code == FAILURE
+    refused = ann.close(handle)
+    assert refused.code == FAILURE
+    assert str(MAX_SIZE) in refused.text
+    assert desk.files() == []
+
+
+def test_an_fsetstat_for_which_there_is_no_room_is_told_again_at_the_close(desk: Desk, ann: Client) -> None:
+    handle = ann.open("/inbound/a")
+    ann.write_at(handle, 0, b"abc")
+    assert "no room" in ann.ask(10, string(handle), attrs(size=MAX_SIZE)).text
+    assert "no room" in ann.close(handle).text
+    assert desk.files() == []
+
+
 # -- R2: partial and resume
 
 
@@ -536,7 +554,8 @@ def test_impossible_offsets_are_refused(ann: Client, offset: int) -> None:
     assert ann.close(handle).code == FAILURE
     handle = ann.open("/inbound/b")
     assert ann.ask(10, string(handle), attrs(size=offset)).code == FAILURE
-    assert ann.close(handle).code == OK
+    assert ann.close(handle).code == FAILURE
+    ann.put("/inbound/b", b"")
     reading = ann.open("/inbound/b", R)
     assert ann.ask(5, string(reading), u64(offset), u32(2**32 - 1)).code == EOF
 
