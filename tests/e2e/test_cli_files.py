@@ -198,6 +198,13 @@ def test_a_file_tells_its_record_its_history_and_its_deliveries(wharf: Wharf) ->
     assert "delivered\tout: " in text
 
 
+def test_a_file_is_found_by_the_first_12_characters_of_its_id_in_capitals_or_not(wharf: Wharf) -> None:
+    (file_id,) = put(wharf, "a.csv")
+    assert wharf("file", file_id[:12].lower(), "--json").json["file_id"] == file_id
+    said = wharf.refused("file", file_id[:6], code="NOT_FOUND", exit=3)
+    assert "give at least 12 characters" in said
+
+
 def test_a_history_that_was_edited_is_told(wharf: Wharf) -> None:
     import apsw
 

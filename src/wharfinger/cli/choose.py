@@ -7,7 +7,7 @@ import re
 from wharfinger.cli.session import Session
 from wharfinger.config.words import nearest
 from wharfinger.errors import UsageError
-from wharfinger.ledger import Accounts, User
+from wharfinger.ledger import SHORTEST_PREFIX, Accounts, User
 from wharfinger.model import FileRecord
 from wharfinger.names import key_fault, shown
 
@@ -39,12 +39,17 @@ def user(accounts: Accounts, name: str) -> User:
 
 
 def file(session: Session, file_id: str) -> FileRecord:
-    """The file of this id, or of this beginning of one. Raises UsageError (NOT_FOUND)."""
-    record = session.database.catalog.file(file_id)
-    if record is None:
-        fix = "look for it: wharf files --name '*part of its name*'"
-        raise UsageError(f"no file {file_id!r}", code="NOT_FOUND", fix=fix)
-    return record
+    """The file of this id, or of this beginning of one, in capitals or not. Raises UsageError (NOT_FOUND)."""
+    record = session.database.catalog.file(file_id.upper())
+    if record:
+        return record
+    if len(file_id) < SHORTEST_PREFIX:
+        said = f"{file_id!r} is too short to name a file"
+        raise UsageError(
+            said, code="NOT_FOUND", fix=f"give at least {SHORTEST_PREFIX} characters of its id: wharf files"
+        )
+    fix = "give the whole id, or look for it: wharf files --name '*part of its name*'"
+    raise UsageError(f"no file {file_id!r}, or several that begin so", code="NOT_FOUND", fix=fix)
 
 
 def sound(user: User) -> User:

@@ -33,7 +33,7 @@ def command(session: Session, file_id: str) -> None:
     """Show all that is known of one file.
 
     Its record, why it waits and until when, where it was delivered, and its history with the time each step took. The
-    beginning of an ID will do.
+    first 12 characters of an ID will do.
     """
     record = choose.file(session, file_id)
     events = session.database.catalog.events(record.file_id)

@@ -76,7 +76,7 @@ def explain_(session: Session, what: str, customer: str | None, key: str | None,
 def _arrival(
     session: Session, what: str, customer: str | None, key: str | None, size: int, type_: str | None
 ) -> Arrival:
-    if _ID.fullmatch(what) and not Path(what).exists():
+    if _ID.fullmatch(what.upper()) and not Path(what).exists():
         return _known(choose.file(session, what))
     owner = choose.customer(session, customer)
     local = Path(what)

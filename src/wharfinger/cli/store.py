@@ -86,7 +86,7 @@ def _find(session: Session, text: str) -> ObjectRef:
     bucket, _, key = name.partition("/")
     if version and key:
         return ObjectRef(bucket, key, version, 0, "")
-    record = session.database.catalog.file(text)
+    record = session.database.catalog.file(text.upper())
     if record is None:
         fix = "name it BUCKET/KEY#VERSION, as wharf store ls shows it, or by a file's id"
         raise UsageError(f"no object {text!r}", code="NOT_FOUND", fix=fix)

@@ -17,6 +17,9 @@ from wharfinger.model import Arrival, Event, FileRecord, Lease, Outcome, Run, St
 MANY = 100
 """The most elements one call of a verb may carry (DynamoDB's TransactWriteItems ends there too)."""
 
+SHORTEST_PREFIX = 12
+"""The fewest characters of a file's id that may stand for it."""
+
 
 class Ledger(Protocol):
     """The queue, for ingest and engine."""
@@ -106,7 +109,7 @@ class Catalog(Protocol):
     """The reading side, for people: command line, web, reports."""
 
     def file(self, file_id: str) -> FileRecord | None:
-        """The record of this file; a unique beginning of the id, of at least 12 characters, will do."""
+        """The record of this file; a unique beginning of the id, of at least SHORTEST_PREFIX characters, will do."""
         ...
 
     def files(self, filter: Filter, *, limit: int = 100, after: str = "") -> list[FileRecord]:

@@ -7,13 +7,10 @@ from typing import Any
 
 import orjson
 
-from wharfinger.ledger import Counts, Filter
+from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter
 from wharfinger.ledger.sqlite import figure, history, row
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
 from wharfinger.model import Event, FileRecord, State, Status
-
-SHORTEST_PREFIX = 12
-"""Characters of a file's id that may stand for it."""
 
 _COLUMNS = """
 SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.error, f.version, f.size, f.sha256,
