@@ -156,3 +156,21 @@ def test_a_broken_file_of_users_changes_nothing(wharf: Wharf, text: str) -> None
     assert said.err.startswith("error: ")
     assert "\nfix: " in said.err
     assert users(wharf) == {}
+
+
+def test_every_mistake_of_a_file_of_users_names_the_user_and_the_line(wharf: Wharf) -> None:
+    wharf.write("users.yaml", "users:\n  bob: {customer: acme}\n  eve: {customer: acme, keys: [rubbish]}\n")
+    said = wharf.refused("users", "apply", "users.yaml", code="USERS_INVALID", exit=1)
+    assert "users.yaml:2:8: users.bob: bob would have no way to sign in" in said
+    assert "users.yaml:3:8: users.eve: not a public key" in said
+
+
+def test_exported_users_are_applied_elsewhere_as_they_were(wharf: Wharf) -> None:
+    wharf("users", "add", "bob", "--customer", "acme", "--home", "acme/north", "--key", key(wharf))
+    wharf("users", "add", "eve", "--customer", "globex", "--password", stdin=f"{PASSWORD}\n")
+    before = users(wharf)
+    wharf.write("users.yaml", wharf("users", "export").out)
+    assert {row["change"] for row in wharf("users", "apply", "users.yaml", "--json").json} == {"unchanged"}
+    wharf("users", "remove", "bob", "eve", "--yes")
+    assert wharf("users", "apply", "users.yaml").code == 0
+    assert users(wharf) == before

@@ -65,7 +65,7 @@ def _section(title: str, context: click.Context) -> Iterator[str]:
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     yield from (f"### {context.command_path}", "")
-    yield from (inspect.cleandoc(command.help or ""), "")
+    yield from (inspect.cleandoc(command.help or "").replace("\b\n", ""), "")
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)

@@ -6,16 +6,16 @@ Users in a file, for `wharf users apply`. YAML as in wharf.yaml, or JSON:
         customer: acme                  # needless where there is only one
         home: acme/north                # default: the customer's tree
         keys: ["ssh-ed25519 AAAA... bob@home"]
-        password_hash: "$argon2id$..."  # from another installation; `wharf users passwd` sets a password
+        password_hash: "$argon2id$..."  # as `wharf users export` writes it; keys, password or both
         disabled: false
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from wharfinger.cli import choose, credentials
 from wharfinger.cli.session import Session
@@ -45,21 +45,47 @@ class Roster:
 
 
 def read(path: Path, session: Session) -> list[User]:
-    """The users of the file, sound in every part. Raises ConfigError or UsageError; then nobody was changed."""
+    """The users of the file, sound in every part. Raises ConfigError with every mistake and its line."""
     mistakes = Mistakes(path)
     try:
-        roster = Check(document.parse(path.read_text(encoding="utf-8"), path.name, mistakes), mistakes).take(Roster, ())
+        check = Check(document.parse(path.read_text(encoding="utf-8"), path.name, mistakes), mistakes)
+        roster = check.take(Roster, ()) or Roster()
+        users = [user for name, member in roster.users.items() if (user := _checked(name, member, session, check))]
         mistakes.check()
     except ConfigError as exc:
         raise ConfigError(str(exc), code="USERS_INVALID", fix=f"edit {path}, then apply it again") from exc
-    assert roster is not None, "there is a mistake where there is no roster"
-    return [_user(name, member, session) for name, member in roster.users.items()]
+    return users
+
+
+def written(users: Iterable[User]) -> dict[str, Any]:
+    """The file's content for these users. One who has no way to sign in is written as disabled, or would not be read again."""
+    return {"users": {user.name: _written(user) for user in users}}
+
+
+def _written(user: User) -> dict[str, Any]:
+    return {
+        "customer": user.customer,
+        "home": user.home,
+        "keys": list(user.keys),
+        "password_hash": user.password_hash,
+        "disabled": user.disabled or not (user.keys or user.password_hash),
+    }
+
+
+def _checked(name: str, member: Member, session: Session, check: Check) -> User | None:
+    try:
+        return _user(name, member, session)
+    except UsageError as exc:
+        check.say(("users", name), f"{exc}; {exc.fix}")
+        return None
 
 
 def _user(name: str, member: Member, session: Session) -> User:
     customer = choose.customer(session, member.customer)
     keys = tuple(credentials.public_key(key) for key in member.keys)
     if member.password_hash and not credentials.is_password_hash(member.password_hash):
-        fix = "take the hash of another installation, or leave it out and use: wharf users passwd"
-        raise UsageError(f"{name}: the password_hash is no argon2id PHC string", code="PASSWORD_HASH", fix=fix)
+        fix = "take one that wharf users export wrote, or leave it out and use: wharf users passwd"
+        raise UsageError("the password_hash is no argon2id PHC string", code="PASSWORD_HASH", fix=fix)
+    if not (keys or member.password_hash or member.disabled):
+        raise UsageError(f"{name} would have no way to sign in", fix="give keys or a password_hash")
     return choose.sound(User(name, customer, member.home or customer, keys, member.password_hash, member.disabled))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from typing import TextIO
 
@@ -14,7 +15,7 @@ from wharfinger.cli import choose, credentials, public
 from wharfinger.cli.ask import go_ahead
 from wharfinger.cli.frame import Verbs
 from wharfinger.cli.session import Session, pass_session
-from wharfinger.cli.show import Column, document, listing, say
+from wharfinger.cli.show import Column, answer, document, listing, say
 from wharfinger.cli.words import many
 from wharfinger.errors import UsageError
 from wharfinger.ledger import User
@@ -157,7 +158,19 @@ def enable(session: Session, names: tuple[str, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @pass_session
 def apply(session: Session, file: Path, dry_run: bool) -> None:
-    """Add or replace users from a YAML file; users it does not name stay as they are."""
+    """Add or replace users from a YAML file; users it does not name stay as they are.
+
+    The file is what `wharf users export` writes, or by hand:
+
+    \b
+        users:
+          bob:
+            customer: acme                  # needless where there is only one
+            home: acme/north                # default: the customer's tree
+            keys: ["ssh-ed25519 AAAA... bob@home"]
+            password_hash: "$argon2id$..."  # as export writes it; keys, password or both
+            disabled: false
+    """
     from wharfinger.cli.roster import read
 
     accounts = session.database.accounts
@@ -171,6 +184,23 @@ def apply(session: Session, file: Path, dry_run: bool) -> None:
     )
     if dry_run:
         say("nothing was changed (--dry-run)")
+
+
+@command.command()
+@pass_session
+def export(session: Session) -> None:
+    """Write all users as a file that `wharf users apply` reads: a backup.
+
+    Public keys and the hashes of passwords are in it; keep it as you keep the ledger.
+    """
+    from wharfinger.cli.roster import written
+
+    told = written(session.database.accounts.users())
+    if session.json:
+        document(told)
+        return
+    answer(["users:" if told["users"] else "users: {}"])
+    answer(f"  {dumps(name)}: {dumps(user)}" for name, user in told["users"].items())  # JSON is YAML
 
 
 def _keys(text: str) -> tuple[str, ...]:
