@@ -99,6 +99,34 @@ def test_putting_again_succeeds_though_the_staged_file_is_gone(store: Store) -> 
     assert store.put([put]) == [None]
 
 
+@pytest.mark.parametrize("other", [b"BYTES", b"longer bytes"], ids=["same size", "another size"])
+def test_other_bytes_under_a_name_that_is_taken_are_refused_alone(store: Store, other: bytes) -> None:
+    ref = kept(store, b"bytes")
+    bad, good = a_put(store, other, key=ref.key, version=ref.version), a_put(store)
+    error, fine = store.put([bad, good])
+    assert isinstance(error, Corrupt)
+    assert str(ref) in str(error)
+    assert fine is None
+    assert content(store, ref) == b"bytes"
+    assert listed(store) == [ref, good.ref]
+
+
+def test_of_two_different_files_with_one_name_in_a_group_one_is_refused(store: Store) -> None:
+    first = a_put(store, b"bytes")
+    second = a_put(store, b"BYTES", key=first.ref.key, version=first.ref.version)
+    none, error = store.put([first, second])
+    assert none is None
+    assert isinstance(error, Corrupt)
+    assert content(store, first.ref) == b"bytes"
+
+
+def test_a_copy_of_other_bytes_to_a_name_that_is_taken_is_refused(store: Store) -> None:
+    ref, source = kept(store, b"bytes"), kept(store, b"other")
+    (error,) = store.copy([Copy(source, ObjectRef(ref.bucket, ref.key, ref.version, source.size, source.sha256))])
+    assert isinstance(error, Corrupt)
+    assert content(store, ref) == b"bytes"
+
+
 def test_the_same_object_twice_in_a_group_is_kept_once(store: Store) -> None:
     first = a_put(store)
     second = Put(first.ref, a_put(store).path)

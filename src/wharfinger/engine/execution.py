@@ -124,8 +124,11 @@ class Execution:
         )
 
     def _version(self, stage: Stage, what: str) -> str:
-        """The version of something that this step brings about: the same at every repeat."""
-        return derive(self.run.arrival.version, self.run.id, stage.bound.name, what)
+        """
+        The version of something that this step brings about: the same at every repeat, another once the pipeline has changed,
+        since its bytes may be others then.
+        """
+        return derive(self.run.arrival.version, self.run.id, self.plan.pipeline.revision, stage.bound.name, what)
 
     def _about(self, stage: Stage) -> Mapping[str, str]:
         return {"run": self.run.id, "step": stage.bound.name, "customer": self.run.arrival.customer}

@@ -51,7 +51,8 @@ class Store(Protocol):
     def put(self, puts: Sequence[Put]) -> list[WharfingerError | None]:
         """
         Keep these objects. When it returns, each element that is None is durable and described in the journal; an element
-        that is an error left nothing visible. Putting a `ref` again that is there already changes nothing.
+        that is an error left nothing visible. Putting a `ref` again that is there already changes nothing; where other bytes
+        lie under it, the element is Corrupt.
         """
         ...
 

@@ -169,7 +169,7 @@ class LocalStore:
     ) -> None:
         """
         First bytes (`ready`) and journal lines are made durable, at the same time; then each object gets its name (`name`); then
-        the names are made durable. Errors are left in the elements.
+        the names are made durable. What was there before is success only with the same bytes. Errors are left in the elements.
         """
         fresh = [e for e in group if not os.path.exists(e.place) and self._describe(e)]
         appended = self._crew.begin(self._journal.append, [e.line for e in fresh]) if fresh else None
@@ -182,6 +182,7 @@ class LocalStore:
                 _give_name(element, name)
         crash.point("store.renamed")
         self._sync_names(group)
+        self._crew.each(_compare, [e for e in group if e.error is None and not e.placed])
         if lines is not None:
             self._journal.confirm(lines, void=[n for n, element in enumerate(fresh) if not element.placed])
 
@@ -288,6 +289,26 @@ def _give_name(element: _Element, name: Callable[[_Element], None]) -> None:
         pass  # another process was faster with the same object
     except OSError as exc:
         element.error = disk.refusal(exc, f"{element.ref} could not get its name {element.place}")
+
+
+def _compare(element: _Element) -> None:
+    """Refuse the element if other bytes than it means have its name."""
+    ref = element.ref
+    try:
+        size, sha256 = _digest(element.place) if ref.sha256 else (disk.size(element.place), "")
+    except OSError as exc:
+        element.error = disk.refusal(exc, f"{ref} could not be read again")
+        return
+    if (size, sha256) != (ref.size, ref.sha256):
+        element.error = Corrupt(
+            f"other bytes lie in the store as {ref}: {size} with SHA-256 {sha256}, not {ref.size} with {ref.sha256}",
+            fix="run `wharf store verify`, then replay the file",
+        )
+
+
+def _digest(place: str) -> tuple[int, str]:
+    with open(place, "rb", buffering=0) as file:
+        return disk.digest(file.fileno())
 
 
 def _move(element: _Element) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,52 @@ def test_a_step_may_put_a_file_of_its_own_and_look_at_the_destination(yard: Yard
     assert yard.visible() == {"acme/side": b"side"}
     record = yard.records()["a"]
     assert yard.catalog.events(record.file_id)[-1].data["facts"] == {"step": {"found": None}}
-    assert record.delivered[0].version == derive(record.version, record.file_id, "step", "delivery 0")
+    assert record.delivered[0].version == derive(record.version, record.file_id, record.revision, "step", "delivery 0")
+
+
+LAKE = a_pipeline(bound("step", checkpoint=True), bound("send", "lake"))
+
+
+def writing(data: bytes) -> Any:
+    """The steps, with one that writes this."""
+
+    def run(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+        (scratch.path / "made").write_bytes(data)
+        return Result([Output(scratch.path / "made", inputs[0].name)])
+
+    return {**STEPS, "step": a_step("step", run)}
+
+
+def replayed(yard: Yard, pipeline: Any, data: bytes) -> FileRecord:
+    """What became of the file after a replay with a step that now writes this."""
+    yard.ledger.replay([yard.records()["a"].file_id])
+    yard.worker(pipeline, steps=writing(data)).turn()
+    return yard.records()["a"]
+
+
+def test_a_replay_under_a_changed_pipeline_delivers_the_new_bytes_beside_the_old(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    yard.worker(LAKE, steps=writing(b"before")).turn()
+    record = replayed(yard, replace(LAKE, revision="f" * 64), b"after")
+    assert yard.lake() == {"acme/a": [b"before", b"after"]}
+    assert record.status == Status.TRANSFERRED
+    assert [each.sha256 for each in record.delivered][-1] == hashlib.sha256(b"after").hexdigest()
+
+
+def test_a_replay_under_the_same_pipeline_changes_nothing(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    yard.worker(LAKE, steps=writing(b"before")).turn()
+    assert replayed(yard, LAKE, b"before").status == Status.TRANSFERRED
+    assert yard.lake() == {"acme/a": [b"before"]}
+
+
+def test_a_step_that_writes_other_bytes_at_a_repeat_never_passes_them_off_as_delivered(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    yard.worker(LAKE, steps=writing(b"before")).turn()
+    record = replayed(yard, LAKE, b"after")
+    assert record.error_message.startswith("INTEGRITY_MISMATCH: other bytes lie in the store as lake/acme/a#")
+    assert record.status != Status.TRANSFERRED
+    assert yard.lake() == {"acme/a": [b"before"]}
 
 
 class Foreign:
