@@ -19,7 +19,7 @@ from rig.databases import (
     unrouted,
 )
 from wharfinger.ledger import Catalog, Filter, Ledger, chain
-from wharfinger.model import Arrival, State, Status
+from wharfinger.model import Arrival, State, Status, ulid
 
 
 def ids(catalog: Catalog, **filter: object) -> set[str]:
@@ -51,6 +51,13 @@ def test_too_short_a_beginning_finds_nothing(ledger: Ledger, catalog: Catalog) -
     assert catalog.file(arrival.file_id[:12]) is not None
     assert catalog.file(arrival.file_id[:11]) is None
     assert catalog.file("") is None
+
+
+def test_the_newest_version_is_the_greatest_that_arrived(ledger: Ledger, catalog: Catalog) -> None:
+    assert catalog.newest_version() == ""
+    versions = [ulid(START + n // 50, n) for n in range(100)]  # two of a millisecond differ by their last digits alone
+    ledger.arrive([an_arrival(version=version) for version in reversed(versions)])
+    assert catalog.newest_version() == max(versions)
 
 
 def test_an_unknown_file_has_no_record_and_no_history(catalog: Catalog) -> None:

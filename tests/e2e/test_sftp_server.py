@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import asyncssh
 import pytest
 
 from rig.clients import random_file, sftp
-from rig.listener import PASSWORD, SftpServer
+from rig.databases import an_arrival
+from rig.listener import BUCKET, PASSWORD, SftpServer, open_database
 from rig.packets import packet, string, u32, u64
 from rig.waiting import wait_until
 
@@ -192,3 +194,17 @@ def test_no_upload_begins_on_a_full_disk(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert server.files() == []
     server.stop()
+
+
+def test_an_upload_replaces_the_older_file_though_the_clock_went_back(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path / "server")
+    earlier = an_arrival("acme/inbound/a", at=time.time() + 3600, size=3, bucket=BUCKET)
+    database = open_database(server.data)
+    database.ledger.arrive([earlier])
+    database.close()
+    server.start()
+    sftp(server, f"put {random_file(tmp_path / 'a', 10)} inbound/a\n")
+    entry = server.entry("inbound/a")
+    server.stop()
+    assert entry
+    assert (entry.size, entry.version > earlier.version) == (10, True)

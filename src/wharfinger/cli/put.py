@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +22,10 @@ from wharfinger.cli.words import many, size
 from wharfinger.errors import NameRefused, NoSpace, UsageError, WharfingerError
 from wharfinger.ingest import Upload, land
 from wharfinger.ledger import MANY
-from wharfinger.model import Arrival, ulid
+from wharfinger.model import Arrival
 from wharfinger.names import key_fault, shown
 from wharfinger.steps.sniff import HEAD
+from wharfinger.store.versions import Versions
 
 Advance = Callable[[float], None]
 
@@ -94,10 +93,11 @@ def _batches(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
 
 
 def _take(session: Session, customer: str, batch: Sequence[Wanted], advance: Advance) -> list[Arrival | Exception]:
-    """Stage each file and land together those that could be staged."""
+    """Stage each file, named by its version, and land together those that could be staged."""
     scratch = session.store.scratch()
     try:
-        staged = [_staged(session, customer, w, scratch / str(n), advance) for n, w in enumerate(batch)]
+        fresh = Versions(after=session.database.catalog.newest_version())
+        staged = [_staged(session, customer, w, scratch / fresh(), advance) for w in batch]
         uploads = [upload for upload in staged if isinstance(upload, Upload)]
         landed = iter(land(session.store, session.database.ledger, session.settings.bucket, uploads))
         return [next(landed) if isinstance(one, Upload) else one for one in staged]
@@ -138,7 +138,7 @@ def _stage(session: Session, customer: str, wanted: Wanted, to: Path, advance: A
     return Upload(
         path=to,
         key=wanted.key,
-        version=ulid(time.time(), secrets.randbits(80)),
+        version=to.name,
         size=count,
         sha256=digest.hexdigest(),
         customer=customer,

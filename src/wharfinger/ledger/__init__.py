@@ -127,6 +127,10 @@ class Catalog(Protocol):
         """How many files and runs there are in each state."""
         ...
 
+    def newest_version(self) -> str:
+        """The greatest version that has arrived; "" where nothing has. New versions must be greater, whatever the clock says."""
+        ...
+
     def revision(self, revision: str) -> str | None:
         """The canonical JSON of a pipeline that was registered."""
         ...

@@ -14,11 +14,14 @@ _TO_PYTHON = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "ABCDEFGHIJKLMNOPQRSTUV")  
 
 
 class Versions:
-    """Call it for a fresh version. Safe to call from several threads; other processes' differ by 80 random bits."""
+    """
+    Call it for a fresh version, greater than `after`, which another process made. Safe to call from several threads; other
+    processes' differ by 80 random bits.
+    """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, *, after: str = "") -> None:
         self._clock = clock
-        self._last = 0
+        self._last = _number(after) if is_ulid(after) else 0
         self._lock = Lock()
 
     def __call__(self) -> str:
@@ -34,4 +37,8 @@ class Versions:
 
 def time_of(version: str) -> float:
     """When this ULID was made, epoch s; 0.0 for a text that is none."""
-    return int(version[:10].translate(_TO_PYTHON), 32) / 1000 if is_ulid(version[:26]) else 0.0
+    return _number(version[:10]) / 1000 if is_ulid(version[:26]) else 0.0
+
+
+def _number(digits: str) -> int:
+    return int(digits.translate(_TO_PYTHON), 32)

@@ -26,6 +26,16 @@ def test_versions_grow_when_the_clock_goes_back() -> None:
     assert made == sorted(set(made))
 
 
+def test_versions_grow_though_the_clock_went_back_between_two_processes() -> None:
+    before = Versions(lambda: 1000.0)()
+    fresh = Versions(lambda: 999.0, after=before)
+    assert before < fresh() < fresh()
+
+
+def test_versions_begin_with_the_clock_where_nothing_came_before() -> None:
+    assert time_of(Versions(lambda: 1000.0, after="")()) == time_of(Versions(lambda: 1000.0, after="V1")()) == 1000.0
+
+
 def test_threads_never_get_the_same_version() -> None:
     fresh = Versions()
     with ThreadPoolExecutor(8) as threads:

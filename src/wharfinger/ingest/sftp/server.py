@@ -79,7 +79,7 @@ async def serve(
         pool=pool,
         min_free=min_free,
         weight=lambda customer: customers[customer].weight if customer in customers else 1.0,
-        version=Versions(),
+        version=Versions(after=database.catalog.newest_version()),
     )
     listener = Listener(settings, intake, Gate(database.accounts))
     await listener.open(keys, bound)

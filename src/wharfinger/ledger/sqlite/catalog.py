@@ -37,6 +37,9 @@ SELECT min(at) FROM (
                  ORDER BY at LIMIT 1))
 """
 
+NEWEST = "SELECT max(version) FROM file WHERE file_id >= (SELECT substr(max(file_id), 1, 10) FROM file)"
+"""Ids begin with the time of their version: the greatest version is among the last millisecond's."""
+
 
 class SqliteCatalog:
     """See Catalog."""
@@ -74,6 +77,12 @@ class SqliteCatalog:
             files[status] += n
             runs[state] += n
         return Counts(files, size, runs, places.get((State.WAITING, Status.UPLOADED), 0), row.seconds(oldest))
+
+    def newest_version(self) -> str:
+        """See Catalog."""
+        with self._connections.reading() as db:
+            (version,) = first(db, NEWEST)
+        return version or ""
 
     def revision(self, revision: str) -> str | None:
         """See Catalog."""

@@ -46,3 +46,7 @@ def test_a_page_is_led_by_an_index_and_never_sorted(
     if filter.since:
         assert "at>" in steps[0]
         assert "at<" in steps[0]
+
+
+def test_the_newest_version_is_found_without_a_scan(connections: Connections) -> None:
+    assert not [step for step in plan(connections, catalog.NEWEST) if step.startswith("SCAN") and "file" in step]
