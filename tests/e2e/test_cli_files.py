@@ -106,7 +106,7 @@ def test_status_points_to_dead_letters_and_to_the_unrouted(wharf: Wharf) -> None
     put(wharf, "b.csv")
     all_settled(wharf, State.WAITING, Status.UPLOADED)
     said = wharf("status")
-    assert "wharf files --dead" in said.err
+    assert "then wharf replay --status failed" in said.err
     assert "wharf files --unrouted" in said.err
     told = wharf("status", "--json").json
     assert (told["dead"], told["unrouted"], told["oldest_waiting"]) == (1, 1, None)
@@ -222,7 +222,9 @@ def test_replay_runs_dead_letters_again_after_showing_how_many(wharf: Wharf) -> 
     put(wharf, "a.csv", "b.csv")
     all_settled(wharf, State.DEAD, Status.FAILED, failure=DOWN)
     (kept,) = put(wharf, "c.csv")
-    assert "2 files, 16 B: 2 failed" in wharf("replay", "--dead", "--dry-run").err
+    looked = wharf("replay", "--dead", "--dry-run")
+    assert "2 files, 16 B: 2 failed" in looked.err
+    assert [row["key"] for row in looked.rows] == ["acme/inbound/b.csv", "acme/inbound/a.csv"]
     wharf.refused("replay", "--dead", code="USAGE", exit=2)
     assert wharf.at_terminal("replay", "--dead", answers=["n"]).code == 0
     assert len(wharf("files", "--dead", "--json").json) == 2
@@ -240,6 +242,14 @@ def test_replay_takes_ids_errors_and_the_unrouted(wharf: Wharf) -> None:
     assert wharf("replay", "--error", "bomb", "--yes", "--json").json["replayed"] == [a]
     assert wharf("replay", "--unrouted", "--yes", "--json").json["replayed"] == [b]
     assert wharf("replay", a, b[:14], "--json").json["replayed"] == [a, b]
+
+
+def test_for_bad_bytes_the_advice_is_to_tell_the_sender(wharf: Wharf) -> None:
+    (file_id,) = put(wharf, "a.csv")
+    all_settled(wharf, State.DEAD, Status.QUARANTINED, failure=BOMB)
+    told = wharf("file", file_id).err + wharf("status").err
+    assert told.count("tell its sender") + told.count("tell the senders") == 2
+    assert "replay" not in told
 
 
 def test_replay_leaves_what_a_worker_holds(wharf: Wharf) -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import click
 
-from wharfinger.cli import choose
+from wharfinger.cli import choose, public
 from wharfinger.cli.ask import go_ahead
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.select import Selection, selecting
 from wharfinger.cli.session import Session, pass_session
-from wharfinger.cli.show import document, progress, say
+from wharfinger.cli.show import Column, document, listing, progress, say
 from wharfinger.cli.words import many, size
 from wharfinger.errors import UsageError
 from wharfinger.ledger import MANY
 from wharfinger.model import FileRecord, Status
+
+COLUMNS = (
+    Column("file_id", "File"),
+    Column("status", "Status"),
+    Column("size", "Size", lambda row: size(row["size"]), right=True),
+    Column("key", "Key", folds=True),
+)
 
 
 class Chosen(NamedTuple):
@@ -47,6 +54,9 @@ def command(session: Session, ids: tuple[str, ...], selection: Selection, yes: b
     """
     found = _found(session, ids, selection)
     say(_preview(found))
+    if dry_run and not session.json:
+        listing(_rows(session, found), COLUMNS, json=False)
+        return Exit.OK
     if dry_run or not found:
         return _answer(session, found, [], [])
     if not go_ahead(f"Run {many(len(found), 'file')} again?", yes=yes or bool(ids)):
@@ -73,6 +83,11 @@ def _preview(found: Sequence[Chosen]) -> str:
         return "no file fits"
     statuses = ", ".join(f"{count:,} {status}" for status, count in Counter(r.status for r in found).most_common())
     return f"{many(len(found), 'file')}, {size(sum(r.size for r in found))}: {statuses}"
+
+
+def _rows(session: Session, found: Sequence[Chosen]) -> Iterator[Mapping[str, Any]]:
+    records = (session.database.catalog.file(chosen.file_id) for chosen in found)
+    return (public.file(record) for record in records if record)
 
 
 def _replay(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[str]]:

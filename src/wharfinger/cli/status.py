@@ -94,7 +94,11 @@ def _advice(counts: Counts, found: dict[str, Any]) -> Iterator[str]:
         yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
     if found["unrouted"]:
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
-    if found["dead"]:
-        yield f"{many(found['dead'], 'dead letter')}: wharf files --dead, then wharf replay --dead"
+    files = found["files"]
+    if files["failed"]:
+        yield f"{many(files['failed'], 'file')} failed: wharf files --status failed, then wharf replay --status failed"
+    if files["quarantined"]:
+        bad = many(files["quarantined"], "file")
+        yield f"{bad} quarantined, the bytes are at fault: wharf files --status quarantined, then tell the senders"
     if not found["takes_uploads"]:
         yield "uploads are refused until there is more room on the disk"

@@ -10,7 +10,7 @@ from wharfinger.model import FileRecord, State, Status
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The reason in words; `until` (epoch s) where a time is known; `next` is a command that helps."""
+    """The reason in words; `until` (epoch s) where a time is known; `next` is what helps, a command if there is one."""
 
     text: str
     until: float | None = None
@@ -37,7 +37,7 @@ def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
 def _dead(record: FileRecord) -> Why:
     if record.status is Status.QUARANTINED:
         said = "dead letter: its bytes are at fault; only another pipeline, or another file, helps"
-        return Why(said, next=f"wharf route explain {record.file_id}")
+        return Why(said, next="tell its sender the error; what they send anew is a new version")
     return Why("dead letter: nothing more happens until it is replayed", next=f"wharf replay {record.file_id}")
 
 
