@@ -49,7 +49,7 @@ class Intake:
         self.collector = collector
         self._store, self._staging, self._catalog = store, staging, database.catalog
         self._pool = pool
-        self._min_free = min_free  # bytes
+        self.min_free = min_free  # bytes
         self._weight, self._version = weight, version
         self._open: dict[Writing, None] = {}  # as a set that keeps its order
         self._latest: dict[str, Writing] = {}  # by key
@@ -150,7 +150,7 @@ class Intake:
     def reserve(self, size: int) -> None:
         """Raises NoSpace where `size` more bytes would leave less room on the disk than must stay free."""
         space = self.space()
-        if space.f_bavail * space.f_frsize - size < self._min_free:
+        if space.f_bavail * space.f_frsize - size < self.min_free:
             raise NoSpace("the server has no room for uploads at the moment", fix="try again later")
 
     def space(self) -> os.statvfs_result:

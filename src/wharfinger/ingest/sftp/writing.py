@@ -11,6 +11,9 @@ from wharfinger.store.staging import Staged
 MAX_SIZE = 1 << 43
 """Bytes: nothing is taken beyond (8 TiB; the most that ext4 gives one file is 16)."""
 
+STRIDE = 16 << 20
+"""Bytes that a handle may write before it is asked again whether the disk has room for as many more."""
+
 
 class Writing:
     """
@@ -20,8 +23,8 @@ class Writing:
     """
 
     __slots__ = (
-        "_append", "_begun", "_fault", "_reserve", "before", "changed", "is_marked", "is_over", "key", "mtime", "resumes", "session",
-        "staged", "user",
+        "_allowed", "_append", "_begun", "_fault", "_reserve", "before", "changed", "is_marked", "is_over", "key", "mtime", "resumes",
+        "session", "staged", "user",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +51,7 @@ class Writing:
         self.resumes = resumes
         self._append = append
         self._reserve = reserve
+        self._allowed = STRIDE  # bytes, until the next such question
         self._begun = False
         self._fault: StoreError | None = None
 
@@ -66,6 +70,7 @@ class Writing:
             raise self.fail(StoreError(f"a file may have {MAX_SIZE} bytes, and byte {offset} was sent"))
         self.check()
         try:
+            self._allow(len(data))
             self.staged.write(offset, data)
         except StoreError as error:
             self.fail(error)
@@ -99,6 +104,12 @@ class Writing:
         """Raise what went wrong before, if anything did."""
         if self._fault:
             raise self._fault
+
+    def _allow(self, count: int) -> None:
+        self._allowed -= count
+        if self._allowed < 0:
+            self._reserve(STRIDE)
+            self._allowed = STRIDE
 
     def _begin(self, offset: int) -> None:
         """

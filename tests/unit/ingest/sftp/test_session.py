@@ -41,7 +41,7 @@ from rig.sessions import BOB, Client, Desk
 from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED, TURN, TURN_REPLIES
 from wharfinger.ingest.sftp.verbs import MAX_HANDLES
-from wharfinger.ingest.sftp.writing import MAX_SIZE
+from wharfinger.ingest.sftp.writing import MAX_SIZE, STRIDE
 from wharfinger.model import Status
 
 
@@ -787,6 +787,19 @@ def test_no_upload_begins_where_there_is_no_room(full: Desk) -> None:
     reply = full.sign_in().ask(3, string("/inbound/a"), u32(W | CREAT | TRUNC), attrs())
     assert (reply.code, "no room" in reply.text) == (FAILURE, True)
     assert full.staging.ids() == []
+
+
+def test_an_upload_under_way_ends_where_room_does(full: Desk) -> None:
+    ann = full.sign_in()
+    full.intake.min_free = 0
+    handle = ann.open("/inbound/a")
+    full.intake.min_free = 1 << 60
+    piece = bytes(codec.MAX_DATA)
+    written = [ann.write_at(handle, n * len(piece), piece) for n in range(STRIDE // len(piece) + 2)]
+    assert written[0].code == OK
+    assert (written[-1].code, written[-1].text) == (FAILURE, ann.close(handle).text)
+    assert "no room" in written[-1].text
+    assert full.files() == []
 
 
 def test_who_has_the_handle_of_an_answer_knows_its_kind(ann: Client) -> None:
