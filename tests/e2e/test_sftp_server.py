@@ -110,6 +110,26 @@ def test_who_falls_silent_is_cut_off_and_leaves_a_partial(tmp_path: Path) -> Non
     server.stop()
 
 
+def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path / "server", {"idle_s": 1}).start()
+    sftp(server, f"put {random_file(tmp_path / 'big', 4_000_000)} inbound/big\n")
+
+    async def ask_and_grant_no_window() -> None:
+        async with asyncio.timeout(20), connect(server) as conn:
+            process = await conn.create_process(subsystem="sftp", encoding=None, window=1 << 16)
+            for request in packet(1, 3), packet(3, 1, string("inbound/big"), u32(1), u32(0)):
+                process.stdin.write(request)
+                await process.stdout.read(4096)
+            for n in range(100):
+                process.stdin.write(packet(5, n, string(b"1"), u64(0), u32(1 << 17)))
+            await conn.wait_closed()
+
+    with contextlib.suppress(asyncssh.Error, ConnectionError):
+        asyncio.run(ask_and_grant_no_window())
+    server.stop()
+    assert server.log() == ""
+
+
 def test_a_client_that_is_no_sftp_is_cut_off_and_others_are_not(server: SftpServer) -> None:
     async def talk() -> int | None:
         async with connect(server) as conn:

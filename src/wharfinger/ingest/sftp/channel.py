@@ -44,8 +44,18 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether something that the client asked for is under way."""
-        return self._session is not None and self._session.is_busy
+        """Whether something that the client asked for is under way, and not for want of the client's taking it."""
+        return self._session is not None and self._session.is_busy and not self.is_congested
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the client is slow to take what it is sent."""
+        return not self._is_lost and (self._is_window_full or self._is_stuck)
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that wait for the client to take them."""
+        return 0 if self._is_lost else self._chan.get_write_buffer_size() + self._transport.get_write_buffer_size()
 
     @property
     def is_over(self) -> bool:
@@ -132,7 +142,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def _congest(self) -> None:
         if self._session is not None:
-            self._session.congest(not self._is_lost and (self._is_window_full or self._is_stuck))
+            self._session.congest(self.is_congested)
 
     async def _end(self, status: int) -> None:
         if self._session is not None:

@@ -158,8 +158,10 @@ class Listener:
         while True:
             await asyncio.sleep(min(self._settings.idle_s / 4, 5))
             heard_since = asyncio.get_running_loop().time() - self._settings.idle_s
-            for guest in [g for g in self._guests if g.heard < heard_since and not g.is_busy]:
-                self.spawn(guest.leave())
+            for guest in list(self._guests):
+                guest.look()
+                if guest.heard < heard_since and not guest.is_busy:
+                    guest.dismiss()
 
 
 class Guest(asyncssh.SSHServer):
@@ -170,12 +172,27 @@ class Guest(asyncssh.SSHServer):
         self._clock = asyncio.get_running_loop().time
         self._user: User | None = None
         self._channels: set[Channel] = set()
+        self._untaken = 0
         self.heard = self._clock()
 
     @property
     def is_busy(self) -> bool:
         """Whether something that the client asked for is under way."""
         return any(channel.is_busy for channel in self._channels)
+
+    def look(self) -> None:
+        """Who takes what it was sent is heard as well."""
+        untaken = sum(channel.untaken for channel in self._channels)
+        if untaken != self._untaken:
+            self._untaken = untaken
+            self._hear()
+
+    def dismiss(self) -> None:
+        """End a connection that lies idle: at once if the client does not take what it asked for."""
+        if any(channel.is_congested for channel in self._channels):
+            self.abort()
+        else:
+            self._listener.spawn(self.leave())
 
     async def leave(self) -> None:
         """End all channels as if the client had, then hang up."""
