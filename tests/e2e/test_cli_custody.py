@@ -117,3 +117,14 @@ def test_the_schema_is_json_schema_and_needs_no_configuration(empty: Wharf) -> N
     schema = json.loads(empty("schema").out)
     assert "$schema" in schema
     assert "pipelines" in json.dumps(schema)
+
+
+def test_the_doctor_names_twenty_lost_objects_and_counts_the_others(wharf: Wharf) -> None:
+    put(wharf, *(f"{n}.csv" for n in range(22)))
+    for path in objects(wharf):
+        path.unlink()
+    said = wharf("doctor")
+    lost = [row for row in said.rows if (row["part"], row["verdict"]) == ("store", "fail")]
+    assert (len(lost), lost[-1]["text"]) == (21, "and 2 more")
+    assert all(row["fix"] for row in lost)
+    assert said.err == "1 part broken; begin with the first\n"

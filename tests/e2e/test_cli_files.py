@@ -196,6 +196,8 @@ def test_a_file_tells_its_record_its_history_and_its_deliveries(wharf: Wharf) ->
     text = wharf("file", file_id[:16]).out
     assert re.search(r"^\tdeliver|  deliver\tdeliver@1$|250 ms", text, re.MULTILINE)
     assert "delivered\tout: " in text
+    assert f"\nsize\t8\ntype\t{told['media_type']}\n" in text
+    assert text.count(told["upload_timestamp"]) == 2  # in UTC, in the record and in its history
 
 
 def test_a_file_is_found_by_the_first_12_characters_of_its_id_in_capitals_or_not(wharf: Wharf) -> None:

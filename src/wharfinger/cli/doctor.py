@@ -24,6 +24,7 @@ COLUMNS = (
         lambda row: "\n".join(filter(None, (row["text"], row["fix"]))),
         folds=True,
     ),
+    Column("fix", piped=True),
 )
 
 
@@ -45,7 +46,7 @@ def command(session: Session) -> int:
 
 
 def _summary(findings: list[Finding]) -> str:
-    broken, doubtful = (sum(f.verdict == verdict for f in findings) for verdict in ("fail", "warn"))
+    broken, doubtful = (len({f.part for f in findings if f.verdict == verdict}) for verdict in ("fail", "warn"))
     if broken:
-        return f"{many(broken, 'part')} broken: the first one listed first"
+        return f"{many(broken, 'part')} broken; begin with the first"
     return f"it works; {many(doubtful, 'thing')} to look at" if doubtful else "all is well"

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SAMPLE = 200
 """How many of the newest files are looked up in the store."""
 
+SHOWN = 20
+"""How many lost objects are told one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -111,8 +114,10 @@ def _work(session: Session) -> Iterator[Finding]:
 
 def _store(session: Session) -> Iterator[Finding]:
     files, lost = verify_ledger(session.store, session.database.catalog, most=SAMPLE)
-    for each in lost:
+    for each in lost[:SHOWN]:
         yield Finding("store", "fail", each.message, "wharf store verify; then restore what is lost from a backup")
+    if len(lost) > SHOWN:
+        yield Finding("store", "fail", f"and {number(len(lost) - SHOWN)} more", "wharf store verify")
     if not lost:
         yield Finding("store", "ok", f"it has the bytes of the newest {many(files, 'file')}")
 

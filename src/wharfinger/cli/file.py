@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import NamedTuple
 
 import click
 
 from wharfinger.cli import choose, public
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
-from wharfinger.cli.show import Column, document, fields, heading, listing, say
+from wharfinger.cli.show import Column, document, fields, heading, is_terminal, listing, say
 from wharfinger.cli.timeline import timeline
 from wharfinger.cli.why import Why, why
-from wharfinger.cli.words import clock, number, size, span
+from wharfinger.cli.words import clock, number, precise, size, span, stamp
 from wharfinger.ledger import chain
 from wharfinger.model import Event, FileRecord
 
@@ -24,6 +26,23 @@ COLUMNS = (
     Column("event", "Event"),
     Column("text", "", lambda row: "\n".join(row["text"]), folds=True),
 )
+
+
+class Words(NamedTuple):
+    """How figures are told to whoever reads."""
+
+    instant: Callable[[float], str]  # epoch s
+    moment: Callable[[float], str]  # the same, with milliseconds
+    size: Callable[[int], str]  # bytes
+
+
+IN_PIPE = Words(stamp, stamp, str)
+
+
+def _at_terminal(now: float) -> Words:
+    return Words(
+        lambda at: clock(at, now), lambda at: precise(at, now), lambda count: f"{size(count)} ({number(count)} bytes)"
+    )
 
 
 @click.command(cls=Verb)
@@ -50,20 +69,21 @@ def command(session: Session, file_id: str) -> None:
             }
         )
         return
-    _print(record, reason, events, broken, now)
-
-
-def _print(record: FileRecord, reason: Why | None, events: Sequence[Event], broken: Sequence[str], now: float) -> None:
-    fields(_lines(record, reason, now))
-    heading("History" if broken else "History (its chain of hashes is verified)")
-    listing((asdict(line) for line in timeline(events, now)), COLUMNS, json=False)
-    for problem in broken:
-        say(f"the history was changed: {problem}")
+    words = _at_terminal(now) if is_terminal(sys.stdout) else IN_PIPE
+    fields(_lines(record, reason, now, words))
+    _history(events, broken, words)
     if reason and reason.next:
         say(f"\nnext: {reason.next}")
 
 
-def _lines(record: FileRecord, reason: Why | None, now: float) -> Iterator[tuple[str, str]]:
+def _history(events: Sequence[Event], broken: Sequence[str], words: Words) -> None:
+    heading("History" if broken else "History (its chain of hashes is verified)")
+    listing((asdict(line) for line in timeline(events, words.moment)), COLUMNS, json=False)
+    for problem in broken:
+        say(f"the history was changed: {problem}")
+
+
+def _lines(record: FileRecord, reason: Why | None, now: float, words: Words) -> Iterator[tuple[str, str]]:
     yield "file", record.file_id
     yield "key", record.key
     yield "status", str(record.status)
@@ -72,21 +92,22 @@ def _lines(record: FileRecord, reason: Why | None, now: float) -> Iterator[tuple
     if reason:
         yield "waits", reason.text
     if reason and reason.until:
-        yield "until", f"{clock(reason.until, now)}, {_away(reason.until - now)}"
+        yield "until", f"{words.instant(reason.until)}, {_away(reason.until - now)}"
     yield "customer", record.customer_id
     who = f", user {record.user}" if record.user else ""
-    yield "uploaded", f"{clock(record.upload_timestamp, now)} by {record.source or 'unknown'}{who}"
+    yield "uploaded", f"{words.instant(record.upload_timestamp)} by {record.source or 'unknown'}{who}"
     if record.transfer_timestamp:
         took = span(record.transfer_timestamp - record.upload_timestamp)
-        yield "transferred", f"{clock(record.transfer_timestamp, now)}, {took} after it was uploaded"
-    yield "size", f"{size(record.size)} ({number(record.size)} bytes), {record.media_type}"
+        yield "transferred", f"{words.instant(record.transfer_timestamp)}, {took} after it was uploaded"
+    yield "size", words.size(record.size)
+    yield "type", record.media_type
     yield "sha256", record.sha256
     yield "in custody", f"{record.source_bucket}/{record.key}#{record.version}"
     if record.pipeline:
         yield "pipeline", f"{record.pipeline}, revision {record.revision[:12]}"
     yield "attempts", str(record.attempts)
     for delivered in record.delivered:
-        yield "delivered", f"{delivered.destination}: {delivered.bucket}/{delivered.key}, {size(delivered.size)}"
+        yield "delivered", f"{delivered.destination}: {delivered.bucket}/{delivered.key}, {words.size(delivered.size)}"
 
 
 def _away(seconds: float) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wharfinger.cli.words import clock, span
+from wharfinger.cli.words import span
 from wharfinger.model import Event
 
 
@@ -20,18 +20,16 @@ class Line:
     text: tuple[str, ...]
 
 
-def timeline(events: Sequence[Event], now: float) -> Iterator[Line]:
-    """The lines, oldest first."""
+def timeline(events: Sequence[Event], instant: Callable[[float], str]) -> Iterator[Line]:
+    """The lines, oldest first; `instant` puts a time (epoch s) into words."""
     before: float | None = None
     for event in events:
         claimed = event.data.get("claimed")
         if claimed is not None:
-            yield Line(
-                _instant(claimed, now), "claimed", _since(before, claimed), (f"by {event.data.get('owner', '?')}",)
-            )
+            yield Line(instant(claimed), "claimed", _since(before, claimed), (f"by {event.data.get('owner', '?')}",))
             before = claimed
         yield from _steps(event.data.get("steps", ()))
-        yield Line(_instant(event.at, now), event.kind, _since(before, event.at), tuple(_said(event.data, now)))
+        yield Line(instant(event.at), event.kind, _since(before, event.at), tuple(_said(event.data, instant)))
         before = event.at
 
 
@@ -41,7 +39,7 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
         yield Line("", f"  {step['name']}", span(step["seconds"]), (f"{step['uses']}{outcome}",))
 
 
-def _said(data: Mapping[str, Any], now: float) -> Iterator[str]:
+def _said(data: Mapping[str, Any], instant: Callable[[float], str]) -> Iterator[str]:
     if data.get("source"):
         yield f"by {data['source']}" + (f", user {data['user']}" if data.get("user") else "")
     if data.get("pipeline"):
@@ -53,17 +51,13 @@ def _said(data: Mapping[str, Any], now: float) -> Iterator[str]:
     for delivered in data.get("delivered") or ():
         yield f"delivered to {delivered['destination']}: {delivered['key']}"
     if data.get("due"):
-        yield f"next try at {clock(data['due'], now)}"
+        yield f"next try at {instant(data['due'])}"
     if data.get("cause"):
         yield f"taken back: {data['cause']}" + (", though it ran alone" if data.get("alone") else "")
     if data.get("latest"):
         yield "a worker that had lost it came too late; nothing was changed"
     if data.get("rebuilt"):
         yield "known from the store's journal, after the ledger was lost"
-
-
-def _instant(at: float, now: float) -> str:
-    return f"{clock(at, now)}.{int(at % 1 * 1000):03d}"
 
 
 def _since(before: float | None, at: float) -> str:

@@ -56,6 +56,11 @@ def clock(at: float, now: float) -> str:
     return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", then)
 
 
+def precise(at: float, now: float) -> str:
+    """`clock` with milliseconds: "12:04:31.250"."""
+    return f"{clock(at, now)}.{int(at % 1 * 1000):03d}"
+
+
 def stamp(at: float) -> str:
     """An instant for machines: RFC 3339, UTC, milliseconds ("2026-03-01T12:04:31.250Z")."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

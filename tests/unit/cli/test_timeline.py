@@ -4,6 +4,7 @@ from typing import Any
 
 from rig.records import NOW
 from wharfinger.cli.timeline import timeline
+from wharfinger.cli.words import stamp
 from wharfinger.model import Event
 
 
@@ -27,7 +28,7 @@ def test_a_history_tells_each_step_with_its_time_between_claim_and_end() -> None
                     delivered=[{"destination": "out", "key": "a.csv"}],
                 ),
             ],
-            NOW,
+            stamp,
         )
     )
     assert [line.event.strip() for line in told] == ["arrived", "claimed", "unzip", "transferred"]
@@ -39,11 +40,11 @@ def test_a_history_tells_each_step_with_its_time_between_claim_and_end() -> None
 
 def test_a_failure_tells_its_code_its_step_and_the_next_try() -> None:
     error = {"code": "TRANSIENT", "message": "host is down", "step": "deliver"}
-    (line,) = timeline([event(1, NOW, "retry", error=error, due=NOW + 5)], NOW)
+    (line,) = timeline([event(1, NOW, "retry", error=error, due=NOW + 5)], stamp)
     assert line.text[0] == "TRANSIENT in deliver: host is down"
-    assert line.text[1].startswith("next try at ")
+    assert line.text[1] == f"next try at {stamp(NOW + 5)}"
 
 
 def test_an_event_of_an_unknown_kind_is_shown_by_its_name() -> None:
-    (line,) = timeline([event(1, NOW, "teleported", strange={"deep": 1})], NOW)
+    (line,) = timeline([event(1, NOW, "teleported", strange={"deep": 1})], stamp)
     assert (line.event, line.text) == ("teleported", ())
