@@ -9,7 +9,7 @@ import click
 
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
-from wharfinger.cli.show import Column, document, fields, heading, listing
+from wharfinger.cli.show import Column, document, fields, heading, listing, say
 
 if TYPE_CHECKING:
     from wharfinger.config.settings import Pipeline, Route, Settings
@@ -35,6 +35,7 @@ def command(session: Session) -> None:
     fields((name, str(value)) for name, value in _summary(settings))
     heading("Pipelines, in the order in which they are asked")
     listing(rows, PIPELINES, json=False, empty="none: every file stays where it is, unrouted")
+    say("\nthe configuration is valid")
 
 
 def _summary(settings: Settings) -> Iterator[tuple[str, Any]]:

@@ -84,7 +84,7 @@ def columns(now: float) -> tuple[Column, ...]:
 
 def remark(row: Row, now: float) -> str:
     """What there is to say of a file beside its status: its error, or what it waits for and until when."""
-    until = f", {clock(epoch(row['until']), now)}" if row["until"] else ""
+    until = f" {clock(epoch(row['until']), now)}" if row["until"] else ""
     waits = row["waits"] + until if row["status"] not in ("failed", "quarantined") else ""
     return "; ".join(said for said in (row["error_message"], waits) if said)
 

@@ -36,7 +36,7 @@ def ls(session: Session, prefix: str, bucket: str) -> None:
     """List the objects whose key begins with PREFIX, oldest first."""
     now = time.time()
     columns = (
-        Column("at", "Since", lambda row: clock(epoch(row["at"]), now), right=True),
+        Column("at", "Kept since", lambda row: clock(epoch(row["at"]), now), right=True),
         Column("size", "Size", lambda row: size(row["size"]), right=True),
         Column("ref", "Object", folds=True),
     )

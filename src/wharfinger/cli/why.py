@@ -21,7 +21,7 @@ def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
     """Why this file is not finished; None for one that is. `tries` is how often each pipeline, by name, tries."""
     match record.state:
         case State.LEASED:
-            return Why(f"{record.owner or 'a worker'} is at it; should it die, another takes over", record.due)
+            return Why(f"{record.owner or 'a worker'} is at it; should it die, another takes over at", record.due)
         case State.WAITING:
             return Why("no pipeline takes it", next=f"wharf route explain {record.file_id}")
         case State.READY:

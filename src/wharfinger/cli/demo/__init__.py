@@ -19,7 +19,7 @@ from wharfinger.cli.session import Session, pass_session
     default=Path("wharf-demo"),
     show_default=True,
     metavar="DIR",
-    help="Made anew.",
+    help="Where everything is set up; made anew.",
 )
 @click.option(
     "--size",
@@ -28,7 +28,7 @@ from wharfinger.cli.session import Session, pass_session
     default=200,
     show_default=True,
     metavar="MB",
-    help="Of the large file.",
+    help="The size of the large file.",
 )
 @pass_session
 def command(session: Session, directory: Path, megabytes: int) -> int:

@@ -106,7 +106,7 @@ def _onward(say: _Lines, directory: Path, records: Sequence[FileRecord]) -> None
     for command in (
         "status",
         "files",
-        f"file {quarantined}",
+        f"file {quarantined}    # the one that was quarantined",
         "route explain inbound/new.csv --customer northwind",
         "serve",
     ):
