@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from rig.databases import an_arrival
 from rig.listener import BUCKET, PASSWORD, SftpServer, open_database
 from rig.packets import packet, string, u32, u64
 from rig.waiting import wait_until
+from wharfinger.ingest.sftp.server import MAX_CHANNELS
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +150,25 @@ def test_only_the_subsystem_sftp_is_there(server: SftpServer) -> None:
 
     with pytest.raises(asyncssh.ChannelOpenError):
         asyncio.run(ask())
+
+
+def test_there_is_a_limit_to_sessions_on_a_connection(server: SftpServer) -> None:
+    async def open_many() -> None:
+        async with connect(server) as conn:
+            clients = [await conn.start_sftp_client() for _ in range(MAX_CHANNELS)]
+            with pytest.raises(asyncssh.ChannelOpenError, match=str(MAX_CHANNELS)):
+                await conn.start_sftp_client()
+            clients[0].exit()
+            await clients[0].wait_closed()
+            async with conn.start_sftp_client() as client:
+                assert await client.exists("inbound")
+
+    asyncio.run(open_many())
+
+
+def test_the_server_may_open_as_many_files_as_the_system_lets_it(server: SftpServer) -> None:
+    soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard
 
 
 async def flood(conn: Any) -> None:

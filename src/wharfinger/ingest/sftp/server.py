@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import secrets
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,9 @@ ALGORITHMS = {
 THREADS = 4
 """For what waits for the disk besides the commits: downloads, the syncs of large uploads."""
 
+MAX_CHANNELS = 8
+"""Sessions that one connection may have open, each with MAX_HANDLES; OpenSSH's sshd gives 10."""
+
 GRACE = 5
 """Seconds that clients have to take their last answers when the server stops."""
 
@@ -68,6 +73,7 @@ async def serve(
     Serve SFTP clients that connect to `bound` until `Listener.close`. `bucket` is where arrivals land, `min_free` the bytes that
     must stay free on the store's disk, `hint` is told the ids of what landed. Raises ConfigError for unusable host keys.
     """
+    _raise_file_limit()
     keys = host_keys(settings.host_keys, data)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sftp")
     collector = Collector(partial(land, store, database.ledger, bucket), hint=hint, writing=lambda: len(intake))
@@ -85,6 +91,13 @@ async def serve(
     await listener.open(keys, bound)
     listener.watch(Housekeeping(intake, staging, partial_s=settings.partial_days * 86400))
     return listener
+
+
+def _raise_file_limit() -> None:
+    """Let this process open as many files as it may at most: every connection, and every file that a client has open, is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Listener:
@@ -235,12 +248,17 @@ class Guest(asyncssh.SSHServer):
             await self._listener.intake.furnish(tree.standard())
         except WharfingerError as exc:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, sentence(exc)) from exc
+        self._channels = {c for c in self._channels if not c.is_over}
+        if len(self._channels) >= MAX_CHANNELS:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_RESOURCE_SHORTAGE, f"a connection may have {MAX_CHANNELS} sessions open"
+            )
         channel = Channel(
             lambda wire: Session(tree, self._listener.intake, wire, id=secrets.token_hex(8)),
             heard=self._hear,
             spawn=self._listener.spawn,
         )
-        self._channels = {channel, *(c for c in self._channels if not c.is_over)}
+        self._channels.add(channel)
         return channel
 
     def _hear(self) -> None:
