@@ -56,3 +56,10 @@ def test_every_setting_in_the_file_is_explained(empty: Wharf) -> None:
     text = (empty.place / "wharf.yaml").read_text()
     sections = re.split(r"\n\n", text)
     assert all("#" in section for section in sections)
+
+
+def test_the_configuration_is_written_where_config_says(empty: Wharf) -> None:
+    said = empty("--config", "other.yaml", "init")
+    assert "wharf --config other.yaml serve" in said.out
+    assert not (empty.place / "wharf.yaml").exists()
+    assert empty("--config", "other.yaml", "check").code == 0

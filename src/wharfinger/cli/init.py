@@ -60,13 +60,18 @@ pipelines:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What `init` made. Paths are relative to `directory`."""
+    """What `init` made. Paths are relative to the configuration's directory."""
 
-    directory: Path
+    config: Path
     user: User
     port: int
     key: str = ""  # the private key
     password: str = ""
+
+    @property
+    def directory(self) -> Path:
+        """Where everything lies."""
+        return self.config.parent
 
 
 @click.command(cls=Verb)
@@ -84,19 +89,20 @@ def command(
 ) -> None:
     """Write a wharf.yaml that works, and add a first user."""
     owner = choose.sound(User(user or customer, customer, home=customer))
-    session.config = _write(directory, customer, port, force=force)
-    made = _admit(session, Made(directory, owner, port), password=password)
+    if session.config.is_absolute() and directory != Path():
+        raise UsageError(f"both {session.config} and {directory} say where", fix="leave one of them out")
+    session.config = _write(directory / session.config, customer, port, force=force)
+    made = _admit(session, Made(session.config, owner, port), password=password)
     if session.json:
         document(_public(session, made))
     else:
         answer(_words(made))
 
 
-def _write(directory: Path, customer: str, port: int, *, force: bool) -> Path:
-    path = directory / "wharf.yaml"
+def _write(path: Path, customer: str, port: int, *, force: bool) -> Path:
     if path.exists() and not force:
         raise UsageError(f"{path} is there already", code="CONFIG_EXISTS", fix="wharf serve; or --force to replace it")
-    (directory / "outgoing").mkdir(parents=True, exist_ok=True)
+    (path.parent / "outgoing").mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE.format(customer=customer, port=port), encoding="utf-8")
     return path
 
@@ -119,16 +125,17 @@ def _admit(session: Session, made: Made, *, password: bool) -> Made:
 
 def _words(made: Made) -> Iterator[str]:
     here = made.directory == Path()
-    yield f"made {made.directory / 'wharf.yaml'}, with comments to change it by"
+    wharf = "wharf" if made.config.name == "wharf.yaml" else f"wharf --config {shlex.quote(made.config.name)}"
+    yield f"made {made.config}, with comments to change it by"
     yield _entry(made)
     yield ""
     yield "Start the server:"
     yield from () if here else (f"    cd {shlex.quote(str(made.directory))}",)
-    yield "    wharf serve"
+    yield f"    {wharf} serve"
     yield "Then send a file from another terminal, and see what becomes of it:"
     yield from () if here else (f"    cd {shlex.quote(str(made.directory))}",)
-    yield f"    echo 'put wharf.yaml inbound/' | {_client(made)}"
-    yield "    wharf files"
+    yield f"    echo {shlex.quote(f'put {made.config.name} inbound/')} | {_client(made)}"
+    yield f"    {wharf} files"
 
 
 def _entry(made: Made) -> str:
