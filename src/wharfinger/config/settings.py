@@ -24,6 +24,16 @@ NAMES = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 STEPS = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """Steps have no dots in their names, since conditions read `steps.NAME.FACT`."""
 
+CHECKPOINTS = "checkpoints"
+"""The bucket of what checkpoints keep; it goes when the run has ended, so that nothing else may lie there."""
+
+
+def _free(bucket: str) -> str:
+    if bucket == CHECKPOINTS:
+        raise ValueError(f"the bucket '{CHECKPOINTS}' is wharfinger's own: what lies there is removed")
+    return bucket
+
+
 Name = Annotated[str, Field(pattern=NAMES)]
 Glob = Annotated[str, AfterValidator(glob.checked)]
 When = Annotated[str, AfterValidator(condition.checked)]
@@ -93,7 +103,9 @@ class Customer:
 class Destination:
     """Where deliveries become visible: a bucket of the store, or a directory of this machine (exactly one of them)."""
 
-    bucket: Annotated[str, option("A bucket of the store.", example="delivered", pattern=NAMES)] = ""
+    bucket: Annotated[
+        str, option("A bucket of the store.", example="delivered", pattern=NAMES), AfterValidator(_free)
+    ] = ""
     directory: Annotated[Path | None, option("A directory with real names.", example="/srv/outgoing")] = None
     prefix: Annotated[str, option("Put before every key.", example="lake/raw/")] = ""
 
@@ -181,7 +193,9 @@ class Document:
         str,
         option("Where facts are kept: `sqlite` in the data directory, or a URL.", example="sqlite:///srv/ledger.db"),
     ] = "sqlite"
-    bucket: Annotated[Name, option("The bucket of the store that arrivals land in.", example="landing")] = "inbox"
+    bucket: Annotated[
+        Name, option("The bucket of the store that arrivals land in.", example="landing"), AfterValidator(_free)
+    ] = "inbox"
     min_free: Annotated[
         int, option("Uploads are refused when the disk has less room than this.", unit="bytes", example=1 << 30, ge=0)
     ] = 256 << 20

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from wharfinger.config.settings import CHECKPOINTS
 from wharfinger.engine.destination import Recorder
 from wharfinger.engine.failure import Fate, Fault, fate
 from wharfinger.engine.input import Content, Input, arrived, made
@@ -20,9 +21,6 @@ from wharfinger.errors import StepError, StoreError
 from wharfinger.model import Checkpoint, Delivered, ObjectRef, Outcome, Run, State, Status, StepRecord, derive
 from wharfinger.steps import FACTS, Output, Reader, Result, Scratch
 from wharfinger.store import Delivery, Put, Store
-
-CHECKPOINTS = "checkpoints"
-"""The bucket of what checkpoints keep; it goes when the run has ended."""
 
 
 class Execution:
@@ -66,7 +64,7 @@ class Execution:
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint, unless it counts the steps of another revision or its objects are gone."""
         refs = [ref for ref, _, _ in checkpoint.inputs]
-        self.kept = [ref for ref in refs if ref.bucket == CHECKPOINTS]
+        self.kept = [ref for ref in refs if ref.bucket == CHECKPOINTS and ref.key.startswith(f"{self.run.id}/")]
         try:
             if checkpoint.revision != self.plan.pipeline.revision or None in self._store.head(refs):
                 return

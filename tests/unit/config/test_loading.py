@@ -212,6 +212,12 @@ pipelines:
     ]
 
 
+def test_the_bucket_of_checkpoints_is_no_place_for_files(mistakes: Callable[..., list[str]]) -> None:
+    fault = "the bucket 'checkpoints' is wharfinger's own: what lies there is removed"
+    found = mistakes("bucket: checkpoints\ndestinations:\n  lake: {bucket: checkpoints}\n")
+    assert [line.partition(": ")[2] for line in found] == [f"bucket: {fault}", f"destinations.lake.bucket: {fault}"]
+
+
 def test_the_answer_says_what_to_do_next(load: Load) -> None:
     with pytest.raises(ConfigError) as caught:
         load("x: 1")

@@ -16,8 +16,9 @@ from wharfinger.config.settings import Retry, Route
 from wharfinger.engine.failure import RESPITE_S
 from wharfinger.engine.worker import Worker
 from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError
+from wharfinger.ingest import land
 from wharfinger.ledger import LARGE
-from wharfinger.model import Delivered, State, Status
+from wharfinger.model import Arrival, Delivered, State, Status
 from wharfinger.steps import Output, Reader, Result, Scratch
 from wharfinger.store import Delivery, noted_delivery
 
@@ -374,6 +375,14 @@ def test_what_a_checkpoint_kept_goes_when_the_run_has_ended(yard: Yard, data: by
     drain(yard.worker(a_pipeline(bound("upper", checkpoint=True), bound("obey"))))
     assert [*yard.store.list("checkpoints")] == []
     assert yard.records()["a"].status.is_final
+
+
+def test_an_arrival_is_never_taken_for_what_a_checkpoint_kept(yard: Yard) -> None:
+    (arrival,) = land(yard.store, yard.ledger, "checkpoints", [yard._upload("acme", "a", b"transient")])
+    assert isinstance(arrival, Arrival)
+    drain(yard.worker(a_pipeline(bound("send", "out", checkpoint=True), bound("obey"))))
+    assert yard.statuses() == {"a": "failed"}
+    assert yard.store.head([arrival.ref]) == [9]
 
 
 def test_a_checkpoint_at_the_last_step_is_none(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
