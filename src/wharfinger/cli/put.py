@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, complain, listing, progress, say
 from wharfinger.cli.space import free_space
 from wharfinger.cli.words import many, size
+from wharfinger.engine.scratch import Workroom
 from wharfinger.errors import NameRefused, NoSpace, UsageError, WharfingerError
 from wharfinger.ingest import Upload, land
 from wharfinger.ledger import MANY
@@ -94,15 +94,16 @@ def _batches(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
 
 def _take(session: Session, customer: str, batch: Sequence[Wanted], advance: Advance) -> list[Arrival | Exception]:
     """Stage each file, named by its version, and land together those that could be staged."""
-    scratch = session.store.scratch()
+    room = Workroom(session.store.scratch())
     try:
+        scratch = Path(room.path)
         fresh = Versions(after=session.database.catalog.newest_version())
         staged = [_staged(session, customer, w, scratch / fresh(), advance) for w in batch]
         uploads = [upload for upload in staged if isinstance(upload, Upload)]
         landed = iter(land(session.store, session.database.ledger, session.settings.bucket, uploads))
         return [next(landed) if isinstance(one, Upload) else one for one in staged]
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        room.close()
 
 
 def _staged(session: Session, customer: str, wanted: Wanted, to: Path, advance: Advance) -> Upload | Exception:

@@ -12,7 +12,6 @@ A name begins with its version's time, so objects of one moment share a director
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,7 +24,7 @@ from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import Copy, Listed, Put, disk
 from wharfinger.store.journal import Deleted, Group, Journal, Kept, Noted, deleted_line, located, note_line, object_line
 from wharfinger.store.verify import Problem, Progress, Verification
-from wharfinger.store.versions import Versions, time_of
+from wharfinger.store.versions import Versions
 from wharfinger.telemetry import crash
 
 README = """\
@@ -39,8 +38,6 @@ scratch/   work in progress
 `wharf store ls`, `wharf store cat` and `wharf store verify` read it. If the ledger is lost, `wharf ledger rebuild`
 makes it anew from the journal. A backup needs objects/ and journal/.
 """
-
-_ABANDONED_S = 86_400.0  # age of a scratch directory that nobody can be using any more
 
 
 @dataclass(slots=True)
@@ -66,7 +63,6 @@ class LocalStore:
         self._clock = clock
         self._fresh_name = Versions(clock)
         self._synced: set[str] = set()  # directories whose own names are durable, as far as this process knows
-        self._has_swept = False
         _lay_out(root)
         self._objects = str(root / "objects")
         self._journal = Journal(root / "journal", clock)
@@ -135,9 +131,6 @@ class LocalStore:
 
     def scratch(self) -> Path:
         """See Store."""
-        if not self._has_swept:
-            self._has_swept = True
-            self._sweep_scratch()
         path = self.root / "scratch" / self._fresh_name()
         try:
             path.mkdir(0o700)
@@ -149,12 +142,6 @@ class LocalStore:
         """End the threads and close the journal."""
         self._crew.close()
         self._journal.close()
-
-    def _sweep_scratch(self) -> None:
-        """Remove what processes left that were killed, once it is a day old."""
-        for path in (self.root / "scratch").iterdir():
-            if time_of(path.name) < self._clock() - _ABANDONED_S:
-                shutil.rmtree(path, ignore_errors=True)
 
     def _place(self, ref: ObjectRef) -> str:
         name = file_id(ref.bucket, ref.key, ref.version)
