@@ -27,6 +27,9 @@ from wharfinger.store.extents import Extents
 from wharfinger.store.versions import Versions
 
 _STRIDE = 4 << 20  # bytes that one write may read back for the hash
+MAX_HOLES = 1 << 30
+"""Bytes of a whole file that nobody sent: each of them is hashed like any other, and costs its sender nothing."""
+
 _CHANGED = -1  # of `hashed`: bytes under the hash were overwritten; all is read again at the end
 
 
@@ -107,6 +110,12 @@ class Staged:
                 f"staged file {self.id} has no bytes for {gaps[0][0]} to {gaps[0][1]}",
                 code="INCOMPLETE",
                 fix="send it again",
+            )
+        if sum(end - start for start, end in self._written.gaps(self.size, self._base_size)) > MAX_HOLES:
+            raise StoreError(
+                f"staged file {self.id} has more than {MAX_HOLES} bytes that were not sent",
+                code="INCOMPLETE",
+                fix="send it whole",
             )
         if self._hashed == _CHANGED:
             self._hash, self._hashed = hashlib.sha256(), 0

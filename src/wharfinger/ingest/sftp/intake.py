@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 LARGE = 1 << 20
 """Bytes. A larger upload is made durable on its own before it joins a group, so that nobody waits behind it."""
+
+FINISHERS = 2
+"""Threads that hash and sync large uploads at their CLOSE, so that no download waits behind them."""
 
 
 class Intake:
@@ -49,6 +52,7 @@ class Intake:
         self.collector = collector
         self._store, self._staging, self._catalog = store, staging, database.catalog
         self._pool = pool
+        self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="sftp-finish")
         self.min_free = min_free  # bytes
         self._weight, self._version = weight, version
         self._open: dict[Writing, None] = {}  # as a set that keeps its order
@@ -74,6 +78,7 @@ class Intake:
         """Commit what was submitted and end the threads."""
         await self.collector.close()
         self._pool.shutdown()
+        self._finishers.shutdown()
 
     def find(self, key: str) -> Writing | None:
         """The latest open upload under this name."""
@@ -190,7 +195,7 @@ class Intake:
 
     async def _complete(self, writing: Writing) -> Upload:
         staged = writing.staged
-        size, sha256 = await self.aside(_make_durable, staged) if staged.size > LARGE else staged.finish()
+        size, sha256 = await self._make_durable(staged) if staged.size > LARGE else staged.finish()
         return Upload(
             path=Path(staged.path),
             key=writing.key,
@@ -206,6 +211,9 @@ class Intake:
             mtime=writing.mtime,
             fd=staged.fd,
         )
+
+    async def _make_durable(self, staged: Staged) -> tuple[int, str]:
+        return await asyncio.get_running_loop().run_in_executor(self._finishers, _finish, staged)
 
     async def _keep(self, writing: Writing) -> None:
         try:
@@ -244,7 +252,7 @@ class Intake:
             self.namespace.remove(writing.key)
 
 
-def _make_durable(staged: Staged) -> tuple[int, str]:
+def _finish(staged: Staged) -> tuple[int, str]:
     finished = staged.finish()
     try:
         disk.sync(staged.fd)

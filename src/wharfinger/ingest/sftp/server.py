@@ -45,7 +45,7 @@ ALGORITHMS = {
 """What is offered to clients, the fastest good ones first; nothing on SHA-1. A leading minus takes from asyncssh's defaults."""
 
 THREADS = 4
-"""For what waits for the disk besides the commits: downloads, the syncs of large uploads."""
+"""For what waits for the disk besides commits and the ends of uploads: downloads, the syncs that clients ask for."""
 
 MAX_CHANNELS = 8
 """Sessions that one connection may have open, each with MAX_HANDLES; OpenSSH's sshd gives 10."""

@@ -43,6 +43,7 @@ from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED, TURN, T
 from wharfinger.ingest.sftp.verbs import MAX_HANDLES
 from wharfinger.ingest.sftp.writing import MAX_SIZE, STRIDE
 from wharfinger.model import Status
+from wharfinger.store.staging import MAX_HOLES
 
 
 @pytest.fixture
@@ -102,6 +103,16 @@ def test_a_hole_made_by_fsetstat_counts_as_zeros(desk: Desk, ann: Client) -> Non
     assert ann.ask(10, string(handle), attrs(size=5)).code == OK
     assert ann.close(handle).code == OK
     assert desk.content(desk.files()[0]) == b"abc\0\0"
+
+
+def test_a_file_that_is_mostly_a_hole_is_not_complete(desk: Desk, ann: Client) -> None:
+    handle = ann.open("/inbound/a")
+    ann.write_at(handle, 0, b"abc")
+    assert ann.ask(10, string(handle), attrs(size=MAX_HOLES + 4)).code == OK
+    refused = ann.close(handle)
+    assert (refused.code, "not sent" in refused.text) == (FAILURE, True)
+    assert desk.files() == []
+    assert ann.stat("/inbound/a").size == 3
 
 
 def test_a_failed_write_is_told_again_at_the_close(desk: Desk, ann: Client) -> None:
