@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
-from wharfinger.errors import ConfigError, UsageError
+from wharfinger.errors import ConfigError, LedgerError, UsageError
 from wharfinger.ledger import Database
 from wharfinger.ledger.hint import Hint
 from wharfinger.store import Store, Target
@@ -154,8 +154,12 @@ def _lifeline() -> Lifeline:
 
 
 def serve(settings: Settings, notice: Callable[[Notice], None]) -> None:
-    """Keep a listener and the workers alive until SIGTERM or SIGINT. `notice` hears of every start and death."""
+    """
+    Keep a listener and the workers alive until SIGTERM or SIGINT. `notice` hears of every start and death. Raises LedgerError
+    where the ledger was lost.
+    """
     database = open_database(settings)
+    _refuse_lost(database, settings)
     wharf = (sys.executable, "-m", "wharfinger", "--config", str(settings.path))
     children = [
         Child(f"worker-{n}", (*wharf, "worker", *(("--express",) if n == 1 and settings.workers.count > 1 else ())))
@@ -168,6 +172,18 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> None:
     Supervisor(children, notice=notice, bereaved=lambda owner: sweep(database.ledger, hint, owner=owner)).run()
     hint.close()
     database.close()
+
+
+def _refuse_lost(database: Database, settings: Settings) -> None:
+    """A new ledger in the place of a lost one would hide what is in custody. One that has users is not new: a crash left objects."""
+    from wharfinger.ingest.rebuild import lost
+
+    if not database.accounts.users() and (count := lost(open_store(settings), database.catalog, settings.bucket)):
+        raise LedgerError(
+            f"the store holds {count} that arrived, the ledger knows none",
+            code="LEDGER_LOST",
+            fix="wharf ledger rebuild; then start again",
+        )
 
 
 def bind(place: Sftp) -> socket.socket:

@@ -56,6 +56,16 @@ def test_a_lost_ledger_is_rebuilt_with_the_same_records(wharf: Wharf) -> None:
     assert wharf("files", "--json").json == before
 
 
+def test_a_lost_ledger_is_noticed_and_nobody_serves_without_it(wharf: Wharf) -> None:
+    put(wharf, "a.csv", "b.csv")
+    lose_ledger(wharf)
+    assert findings(wharf)["ledger"] == "fail"
+    assert "the store has 2 objects" in wharf("status").err
+    assert "wharf ledger rebuild" in wharf.refused("serve", code="LEDGER_LOST", exit=1)
+    wharf("ledger", "rebuild")
+    assert findings(wharf)["ledger"] == "ok"
+
+
 def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept(wharf: Wharf) -> None:
     put(wharf, "a.csv")
     wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")

@@ -18,6 +18,7 @@ from wharfinger.cli.space import free_space
 from wharfinger.cli.verify import verify_ledger
 from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
+from wharfinger.ingest.rebuild import lost
 from wharfinger.model import State
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ def _disk(session: Session) -> Iterator[Finding]:
 def _ledger(session: Session) -> Iterator[Finding]:
     import apsw
 
+    if missing := lost(session.store, session.database.catalog, session.settings.bucket):
+        said = f"the store has {many(missing, 'object')}, the ledger none: it was lost"
+        yield Finding("ledger", "fail", said, "wharf ledger rebuild")
+        return
     counts = session.database.catalog.counts()
     said = f"{many(sum(counts.files.values()), 'file')}; SQLite {apsw.sqlite_lib_version()}"
     yield Finding("ledger", "ok", said)

@@ -14,6 +14,7 @@ from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, fields, say
 from wharfinger.cli.space import free_space
 from wharfinger.cli.words import many, number, size, span, stamp
+from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import Counts, Filter
 from wharfinger.model import FileRecord, State, Status
 
@@ -35,7 +36,7 @@ def command(session: Session) -> None:
         document(found)
         return
     fields(_lines(found, now))
-    for advice in _advice(counts, found):
+    for advice in _advice(session, counts, found):
         say(advice)
 
 
@@ -89,9 +90,9 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     )
 
 
-def _advice(counts: Counts, found: dict[str, Any]) -> Iterator[str]:
+def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator[str]:
     if not any(counts.files.values()):
-        yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
+        yield _why_none(session)
     if found["unrouted"]:
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
     files = found["files"]
@@ -102,3 +103,9 @@ def _advice(counts: Counts, found: dict[str, Any]) -> Iterator[str]:
         yield f"{bad} quarantined, the bytes are at fault: wharf files --status quarantined, then tell the senders"
     if not found["takes_uploads"]:
         yield "uploads are refused until there is more room on the disk"
+
+
+def _why_none(session: Session) -> str:
+    if missing := lost(session.store, session.database.catalog, session.place.bucket):
+        return f"the store has {many(missing, 'object')}, the ledger none; bring the ledger back: wharf ledger rebuild"
+    return "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from wharfinger.ledger import MANY, Ledger
+from wharfinger.ledger import MANY, Catalog, Ledger
 from wharfinger.model import Arrival, Delivered, file_id
 from wharfinger.store import Listed, Store, noted_delivery
 
@@ -47,6 +47,13 @@ def rebuild(store: Store, ledger: Ledger, bucket: str, *, seen: Callable[[Rebuil
         seen(found)
         total += found
     return total
+
+
+def lost(store: Store, catalog: Catalog, bucket: str) -> int:
+    """How many arrivals of `bucket` the store's journal tells of, where the ledger has no file at all; else 0, at once."""
+    if any(catalog.counts().files.values()):
+        return 0
+    return sum(map(_has_landed, store.list(bucket)))
 
 
 def _record(ledger: Ledger, batch: Sequence[Listed], effects: Effects) -> Rebuilt:

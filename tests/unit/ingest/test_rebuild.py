@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wharfinger.ingest import Upload, land
-from wharfinger.ingest.rebuild import Rebuilt, rebuild
+from wharfinger.ingest.rebuild import Rebuilt, lost, rebuild
 from wharfinger.ledger import Database, Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, Delivered, ObjectRef, Outcome, State, Status
@@ -109,6 +109,16 @@ def test_what_a_pipeline_made_is_no_arrival(store: Store, database: Database, em
     made = ObjectRef("inbox", "acme/outbound/a.csv", fresh(), arrival.size, arrival.sha256)
     assert store.copy([Copy(arrival.ref, made, {"run": arrival.file_id, "step": "deliver"})]) == [None]
     assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=1, others=1)
+
+
+def test_a_ledger_is_lost_where_the_store_has_arrivals_and_it_has_none(
+    store: Store, database: Database, empty: Database
+) -> None:
+    assert lost(store, empty.catalog, "inbox") == 0
+    (arrival, _) = taken(store, database, "a.csv", "b.csv")
+    made = ObjectRef("inbox", "acme/outbound/a.csv", fresh(), arrival.size, arrival.sha256)
+    assert store.copy([Copy(arrival.ref, made, {"run": arrival.file_id, "step": "deliver"})]) == [None]
+    assert (lost(store, empty.catalog, "inbox"), lost(store, database.catalog, "inbox")) == (2, 0)
 
 
 def test_a_repeat_changes_nothing(store: Store, database: Database, empty: Database) -> None:
