@@ -33,7 +33,7 @@ def command(session: Session) -> None:
 
 
 class Announcer:
-    """Says once, when everybody is ready, where they listen; afterwards only what goes wrong and is mended."""
+    """Says once, when everybody is ready, where they listen; afterwards only what goes wrong."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -47,8 +47,10 @@ class Announcer:
         match notice.kind:
             case "ready":
                 self._note(notice)
-            case "died" | "killed" | "failed":
+            case "died":
                 say(f"{notice.child} ended ({plain(notice.text)}); it is started again")
+            case "killed" | "failed":
+                say(f"{notice.child}: {plain(notice.text)}")
 
     def _note(self, notice: Notice) -> None:
         address = _ADDRESS.match(notice.text)

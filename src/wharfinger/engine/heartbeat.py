@@ -19,6 +19,9 @@ PATIENCE_S = 0.25
 
 SWEEP_S = 1.0
 
+GRACE_S = 25.0
+"""What has begun may go on for so long after the process was told to stop. Then it is given back, before the supervisor kills."""
+
 STILL_S = 120.0
 """A heart that has been still for so long means a step that holds the interpreter: the kernel then ends the process."""
 
@@ -58,9 +61,12 @@ class Heartbeat:
         *,
         sweep: Callable[[], object],
         released: Callable[[Sequence[str]], object],
+        grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases, self._watch, self._sweep, self._released, self._clock = leases, watch, sweep, released, clock
+        self._grace_s = grace_s
+        self._yield_at: float | None = None  # once the leases are closed
         self._sweep_at = clock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
@@ -84,7 +90,7 @@ class Heartbeat:
     def beat(self) -> None:
         """Do what is due. A ledger that cannot be reached is tried again at the next beat."""
         self._watch.check()
-        for duty in (self._leases.renew, self._return, self._clear_up):
+        for duty in (self._leases.renew, self._return, self._yield, self._clear_up):
             try:
                 duty()
             except LedgerError:
@@ -92,6 +98,15 @@ class Heartbeat:
 
     def _return(self) -> None:
         self._released(self._leases.give_back(after_s=PATIENCE_S))
+
+    def _yield(self) -> None:
+        """Let go of what has begun, when the time to finish is over: no crash is counted for it, if the process is killed."""
+        if not self._leases.closed:
+            return
+        if self._yield_at is None:
+            self._yield_at = self._clock() + self._grace_s
+        if self._clock() >= self._yield_at:
+            self._released(self._leases.abandon())
 
     def _clear_up(self) -> None:
         if self._clock() >= self._sweep_at:

@@ -25,6 +25,9 @@ STEADY_S = 10.0
 """A child that has lived for so long is forgiven its earlier deaths."""
 
 
+_KILLED = float("inf")  # the time to kill, once that is done
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A process to keep alive. It is to end at SIGTERM, and when its lifeline ends (see lifeline.py)."""
@@ -145,11 +148,11 @@ class Supervisor:
             self._kill_at = time.monotonic() + self._grace_s
             for life in alive:
                 life.signal(signal.SIGTERM)
-        elif self._signals > 1 or time.monotonic() >= self._kill_at:
-            self._kill_at = float("inf")
+        elif self._kill_at < _KILLED and (self._signals > 1 or time.monotonic() >= self._kill_at):
+            self._kill_at = _KILLED
             for life in alive:
                 life.signal(signal.SIGKILL)
-                self._notice(Notice("killed", life.child.name, "it did not end in time"))
+                self._notice(Notice("killed", life.child.name, "killed, it did not end in time"))
 
 
 class _Life:

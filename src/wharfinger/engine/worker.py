@@ -13,7 +13,7 @@ from pathlib import Path
 from wharfinger.config.settings import Pipeline
 from wharfinger.engine import level, retry, router
 from wharfinger.engine.execution import Execution
-from wharfinger.engine.heartbeat import PATIENCE_S, Heartbeat, Watch
+from wharfinger.engine.heartbeat import GRACE_S, PATIENCE_S, Heartbeat, Watch
 from wharfinger.engine.lease import Leases
 from wharfinger.engine.plan import plan
 from wharfinger.engine.scratch import Workroom, clean
@@ -54,6 +54,7 @@ class Worker:
         batch: int = 64,
         lease_s: float = 30.0,
         express: bool = False,
+        grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.time,
         rand: Callable[[], float] = random.random,
     ) -> None:
@@ -61,7 +62,7 @@ class Worker:
         self._ledger, self._store, self._targets, self._hint = ledger, store, targets, hint
         self._pipelines = pipelines
         self._plans = {pipeline.name: plan(pipeline, steps, targets) for pipeline in pipelines}
-        self._owner, self._batch, self._lease_s = owner, batch, lease_s
+        self._owner, self._batch, self._lease_s, self._grace_s = owner, batch, lease_s, grace_s
         self._max_size = LARGE if express else None
         self._clock, self._rand = clock, rand
         self._limit = batch
@@ -71,11 +72,12 @@ class Worker:
         clean(Path(self._workroom.path).parent, now=clock())
 
     def work(self) -> None:
-        """Work until `stop`: what has begun is finished and settled, the rest is given back."""
+        """Work until `stop`: what has begun is finished and settled, the rest is given back; also what takes over `grace_s`."""
         for pipeline in self._pipelines:
             register = partial(self._ledger.register, pipeline.revision, pipeline.name, pipeline.document)
             retry.insist(register, Busy)
-        with Heartbeat(self._leases, self._watch, sweep=self._sweep, released=self._hint.send):
+        send, grace_s = self._hint.send, self._grace_s
+        with Heartbeat(self._leases, self._watch, sweep=self._sweep, released=send, grace_s=grace_s):
             while not self._leases.closed:
                 if not self.turn():
                     self._hint.receive(IDLE_S)

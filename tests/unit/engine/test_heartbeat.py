@@ -54,6 +54,32 @@ def test_the_first_beat_after_the_patience_gives_back(yard: Yard) -> None:
     assert len(beaten.released) == 2
 
 
+def test_what_outlasts_the_grace_is_given_back_and_no_crash_is_counted(yard: Yard) -> None:
+    yard.land({"long": b"sleep 20"})
+    now = [100.0]
+    leases = Leases(yard.ledger, 30.0, clock=lambda: now[0])
+    heart = Heartbeat(
+        leases, Watch(lambda _: None), sweep=lambda: None, released=yard.hint.send, grace_s=25, clock=lambda: now[0]
+    )
+    for _ in range(3):
+        (run,) = yard.ledger.claim("tester", 1, 30.0)
+        leases.take([run], now[0])
+        leases.closed, heart._yield_at = False, None
+        assert leases.begin(run.id)
+        leases.closed = True
+        heart.beat()
+        now[0] += 24.9
+        heart.beat()
+        assert leases.holds(run.id)
+        now[0] += 0.2
+        heart.beat()
+        assert not leases.holds(run.id)
+        yard.ledger.sweep(owner="tester")  # the supervisor has killed it
+        assert yard.statuses() == {"long": "queued"}
+    (run,) = yard.ledger.claim("tester", 1, 30.0)
+    assert (run.crashes, run.tries, run.solo) == (0, 0, False)
+
+
 def test_a_busy_ledger_stops_no_heart(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(*_: Any) -> Any:
         raise Busy("storm")

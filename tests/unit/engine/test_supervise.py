@@ -113,7 +113,7 @@ def test_deaths_in_a_row_wait_longer_and_a_steady_child_is_forgiven(monkeypatch:
 def test_what_does_not_end_in_time_is_killed() -> None:
     deaf = LIVE + "signal.signal(signal.SIGTERM, signal.SIG_IGN); lifeline.ready('deaf')\nwhile True: time.sleep(60)"
     seen = run(Watch(lambda w: "deaf" in w.of("ready")), Child("deaf", python(deaf)), grace_s=0.2)
-    assert seen.of("killed") == ["it did not end in time"]
+    assert seen.of("killed") == ["killed, it did not end in time"]
     assert seen.of("ended") == ["killed by SIGKILL"]
     assert len(seen.mourned) == 1
 
@@ -134,6 +134,24 @@ def test_a_second_signal_kills_at_once() -> None:
     Supervisor([Child("deaf", python(deaf))], notice=hear, bereaved=watch.mourn, grace_s=60).run()
     assert time.monotonic() - started < 30
     assert watch.of("ended") == ["killed by SIGKILL"]
+    assert len(watch.of("killed")) == 1
+
+
+def test_what_is_being_killed_is_killed_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each turn of the supervisor ends at a signal; a process may take longer than that to die."""
+    watch = Watch(lambda w: bool(w.of("ready")))
+    supervisor = Supervisor([Child("w", python(SLEEP))], notice=watch.hear, bereaved=watch.mourn)
+    end_all = supervisor._end_all
+
+    def repeatedly() -> None:
+        if supervisor._signals:
+            supervisor._signals = 2
+            for _ in range(5):
+                end_all()
+
+    monkeypatch.setattr(supervisor, "_end_all", repeatedly)
+    supervisor.run()
+    assert len(watch.of("killed")) <= 1
 
 
 def test_the_supervisor_outlives_a_callback_that_fails() -> None:
