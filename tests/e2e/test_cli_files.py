@@ -73,6 +73,15 @@ def test_put_of_some_ends_with_5_and_says_which_were_left(wharf: Wharf) -> None:
     assert "error: NOT_FOUND: gone.csv" in said.err
 
 
+def test_put_never_makes_a_name_both_a_file_and_a_folder(wharf: Wharf) -> None:
+    wharf.write("a.csv", "a,b\n1,2\n")
+    wharf("put", "a.csv", "--customer", "acme")
+    (row,) = wharf("put", "a.csv", "--customer", "acme", "--to", "inbound", "--json").json
+    assert row["key"] == "acme/inbound/a.csv"
+    words = ("put", "a.csv", "--customer", "acme", "--to", "inbound/a.csv/deep.csv")
+    assert "is a file" in wharf.refused(*words, code="NAME_TAKEN", exit=1)
+
+
 def test_put_of_a_large_file_shows_a_bar_at_a_terminal_only(wharf: Wharf) -> None:
     wharf.write("big.bin", bytes(30_000_000))
     assert "30.0 MB" in wharf.at_terminal("put", "big.bin", "--customer", "acme").out

@@ -66,6 +66,8 @@ def command(session: Session, files: tuple[Path, ...], customer: str | None, to:
     It is as if their customer had uploaded them: they are stored, recorded and go through the pipelines.
     """
     owner = choose.customer(session, customer)
+    if _is_folder(session, f"{owner}/{to}"):
+        to += "/"
     if len(files) > 1 and not to.endswith("/"):
         raise UsageError(f"{many(len(files), 'file')} cannot all be named {to!r}", fix=f"name a folder: --to {to}/")
     wanted = [Wanted(path, f"{owner}/{to}{path.name if to.endswith('/') else ''}", _size(path)) for path in files]
@@ -73,6 +75,24 @@ def command(session: Session, files: tuple[Path, ...], customer: str | None, to:
         answers = [answer for batch in _batches(wanted) for answer in _take(session, owner, batch, advance)]
     session.wake([answer.file_id for answer in answers if isinstance(answer, Arrival)])
     return _tell(session, list(zip(wanted, answers)))
+
+
+def _is_folder(session: Session, key: str) -> bool:
+    if key_fault(key):
+        return False
+    [entry] = session.database.namespace.look([key])
+    return entry is not None and entry.kind == "dir"
+
+
+def _refuse_clash(session: Session, key: str) -> None:
+    """No name may be both a file and a folder."""
+    if _is_folder(session, key):
+        raise NameRefused(f"{shown(key)} is a folder", code="NAME_TAKEN", fix="put it under another name")
+    words = key.split("/")
+    above = ["/".join(words[:n]) for n in range(1, len(words))]
+    for path, entry in zip(above, session.database.namespace.look(above)):
+        if entry is not None and entry.kind != "dir":
+            raise NameRefused(f"{shown(path)} is a file, not a folder", code="NAME_TAKEN", fix="name another folder")
 
 
 def _size(path: Path) -> int:
@@ -117,6 +137,7 @@ def _staged(session: Session, customer: str, wanted: Wanted, to: Path, advance: 
 def _admit(session: Session, wanted: Wanted, scratch: Path) -> None:
     if why := key_fault(wanted.key):
         raise NameRefused(f"the name {shown(wanted.key)} {why}", fix="name it otherwise: --to inbound/another-name")
+    _refuse_clash(session, wanted.key)
     free = free_space(scratch)
     if free - wanted.size < session.settings.min_free:
         least = size(session.settings.min_free)
