@@ -118,6 +118,7 @@ def listen(settings: Settings, bound: socket.socket) -> None:
 
 async def _listen(settings: Settings, bound: socket.socket) -> None:
     import asyncio
+    import gc
 
     from wharfinger.ingest.sftp import server
     from wharfinger.store.staging import Staging
@@ -141,6 +142,7 @@ async def _listen(settings: Settings, bound: socket.socket) -> None:
         data=settings.data,
         hint=hint.send,
     )
+    gc.freeze()  # what stands for good is not looked through again and again for garbage
     host, port = bound.getsockname()[:2]
     lifeline.ready(f"sftp {host}:{port} {listener.fingerprint}")
     await stopped.wait()
