@@ -139,6 +139,8 @@ class Execution:
 
     def _input(self, output: Output, found: dict[Path, Content]) -> Input:
         content = self._content(output.source, found)
+        if not _is_text(output.name):
+            raise StepError("the name of the step's output is no text that UTF-8 can write", code="STEP_ERROR")
         return Input(self._store, self.run.arrival, content, output.name, output.media_type)
 
     def _content(self, source: Path | Reader, found: dict[Path, Content]) -> Content:
@@ -205,6 +207,14 @@ class Execution:
 
 
 _DELIVERED = Fate(State.DONE, Status.TRANSFERRED)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bounded(facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from wharfinger.engine import retry
-from wharfinger.errors import LedgerError
 from wharfinger.ledger import Ledger
 from wharfinger.model import Checkpoint, Lease, Run
 
@@ -52,7 +51,7 @@ class Leases:
     def confirm(self) -> None:
         """Make sure of it, if the leases may have ended: the process was stopped, or a machine slept."""
         if self._clock() >= self._until:
-            retry.insist(self.extend, LedgerError)
+            retry.insist(self.extend)
 
     def renew(self) -> None:
         """Extend the leases once a third of their time has gone. Raises LedgerError."""

@@ -10,7 +10,7 @@ from wharfinger.engine import retry
 from wharfinger.engine.execution import Execution
 from wharfinger.engine.input import Content
 from wharfinger.engine.lease import Leases
-from wharfinger.errors import LedgerError, StoreError
+from wharfinger.errors import StoreError
 from wharfinger.model import Delivered
 from wharfinger.store import Delivery, Put, Store, Target, delivery_note
 from wharfinger.telemetry import crash
@@ -45,7 +45,7 @@ def keep(executions: Sequence[Execution], store: Store, leases: Leases) -> None:
     _publish(due, store)
     crash.point("worker.published")
     checkpoints = {e.run.id: e.checkpoint() for e in due if not e.fault}
-    retry.insist(lambda: leases.extend(checkpoints), LedgerError)
+    retry.insist(lambda: leases.extend(checkpoints))
     crash.point("worker.checkpointed")
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from wharfinger.errors import Busy, LedgerError, NoSpace
+
 T = TypeVar("T")
 
 
@@ -19,12 +21,17 @@ def delay(tries: int, *, rand: Callable[[], float], base_s: float, cap_s: float)
     return rand() * min(cap_s, base_s * 2.0 ** min(tries, 64))
 
 
-def insist(call: Callable[[], T], on: type[Exception]) -> T:
-    """What `call` answers; it is called again for as long as it raises `on`, with waits that grow to 5 s."""
+def insist(call: Callable[[], T]) -> T:
+    """
+    What `call` answers; it is called again for as long as the ledger is busy or its disk full, with waits that grow to 5 s. No
+    repeat mends other errors: they are raised.
+    """
     tries = 0
     while True:
         try:
             return call()
-        except on:
+        except LedgerError as error:
+            if not isinstance(error, Busy) and error.code != NoSpace.code:
+                raise
             time.sleep(delay(tries, rand=random.random, base_s=0.05, cap_s=5.0))
             tries += 1

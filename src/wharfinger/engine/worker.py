@@ -75,7 +75,7 @@ class Worker:
         """Work until `stop`: what has begun is finished and settled, the rest is given back; also what takes over `grace_s`."""
         for pipeline in self._pipelines:
             register = partial(self._ledger.register, pipeline.revision, pipeline.name, pipeline.document)
-            retry.insist(register, Busy)
+            retry.insist(register)
         send, grace_s = self._hint.send, self._grace_s
         with Heartbeat(self._leases, self._watch, sweep=self._sweep, released=send, grace_s=grace_s):
             while not self._leases.closed:
@@ -101,7 +101,7 @@ class Worker:
             crash.point("worker.routed")
             self._run(executions)
             self._settle(executions, unrouted)
-            self._hint.send(retry.insist(self._leases.give_back, LedgerError))
+            self._hint.send(retry.insist(self._leases.give_back))
             self._workroom.clear()
         return len(runs)
 
@@ -148,7 +148,7 @@ class Worker:
         level.note(ours, self._store)
         now = self._clock()
         outcomes = [*(execution.outcome(now=now, rand=self._rand) for execution in ours), *unrouted]
-        settled = retry.insist(lambda: self._ledger.settle(outcomes), LedgerError) if outcomes else []
+        settled = retry.insist(lambda: self._ledger.settle(outcomes)) if outcomes else []
         crash.point("worker.settled")
         self._leases.end()
         ended = [e for e, outcome, is_settled in zip(ours, outcomes, settled) if is_settled and outcome.due is None]

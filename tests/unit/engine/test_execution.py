@@ -189,6 +189,11 @@ def test_only_inputs_and_files_are_handed_on(yard: Yard) -> None:
     assert record.error_message == "STEP_ERROR: the step hands on something that is none of its inputs"
 
 
+def test_an_output_has_a_name_that_utf_8_can_write(yard: Yard) -> None:
+    record = ran(yard, lambda inputs, *_: Result([Output.unchanged(inputs[0], "caf\udce9")]))
+    assert record.error_message == "STEP_ERROR: the name of the step's output is no text that UTF-8 can write"
+
+
 def test_only_inputs_are_copied(yard: Yard) -> None:
     def run(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
         scratch.destinations["out"].copy(Foreign(), "a")  # type: ignore[arg-type]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wharfinger.engine import retry
+from wharfinger.errors import Busy, LedgerError
 
 seconds = st.floats(min_value=0.001, max_value=1e6)
 
@@ -29,3 +31,26 @@ def test_delays_spread_over_the_whole_window() -> None:
     assert min(delays) < 0.1
     assert 7.9 < max(delays) < 8.0
     assert 3.8 < sum(delays) / len(delays) < 4.2
+
+
+@pytest.mark.parametrize("error", [Busy("held"), LedgerError("full", code="NO_SPACE")], ids=lambda e: e.code)
+def test_a_ledger_that_is_busy_or_full_is_asked_again(error: LedgerError) -> None:
+    errors = [error]
+
+    def call() -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert retry.insist(call) == "done"
+
+
+def test_an_error_that_no_repeat_mends_is_raised_at_once() -> None:
+    def call() -> None:
+        calls.append(1)
+        raise LedgerError("torn", code="LEDGER_CORRUPT")
+
+    calls: list[int] = []
+    with pytest.raises(LedgerError, match="torn"):
+        retry.insist(call)
+    assert calls == [1]
