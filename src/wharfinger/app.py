@@ -35,6 +35,11 @@ STORES = {"file": "wharfinger.store.local:LocalStore"}
 REBIND_S = 5.0
 """How long a port may still be held by the children of a supervisor that was killed a moment ago."""
 
+_BIND_FIXES = {
+    errno.EADDRINUSE: "stop what listens there, or set listeners.sftp.port (0 takes a free one)",
+    errno.EACCES: "set listeners.sftp.port above 1023",
+}
+
 
 def registry() -> Registry:
     """Every step that a pipeline may use, by name."""
@@ -193,15 +198,16 @@ def bind(place: Sftp) -> socket.socket:
     deadline = time.monotonic() + REBIND_S
     while True:
         try:
-            bound = socket.create_server((place.host, place.port), backlog=1024)
+            family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+            bound = socket.create_server((place.host, place.port), family=family, backlog=1024)
         except OSError as exc:
             if exc.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(0.1)
                 continue
             raise UsageError(
-                f"cannot listen on {place.host}:{place.port}: {os.strerror(exc.errno or 0)}",
+                f"cannot listen on {place.host}:{place.port}: {exc.strerror}",
                 code="PORT_BUSY" if exc.errno == errno.EADDRINUSE else "CANNOT_LISTEN",
-                fix="stop what listens there, or set listeners.sftp.port (0 takes a free one)",
+                fix=_BIND_FIXES.get(exc.errno or 0, "set listeners.sftp.host to an address of this machine"),
             ) from exc
         bound.set_inheritable(True)
         return bound
@@ -217,6 +223,10 @@ def _split(url: str, key: str, known: Mapping[str, str]) -> tuple[str, str]:
     if parts.scheme not in known:
         names = ", ".join(f"{scheme}:///path" for scheme in known)
         raise ConfigError(f"{key}: no backend for {url!r}", fix=f"use one of: {names}")
+    if parts.netloc or not parts.path.startswith("/"):
+        raise ConfigError(
+            f"{key}: {url!r} names no absolute path", fix=f"write it with three slashes: {parts.scheme}:///path"
+        )
     return parts.scheme, unquote(parts.path)
 
 
