@@ -189,7 +189,7 @@ def test_every_stuck_file_says_why_it_waits_and_until_when(wharf: Wharf) -> None
     assert told(leased)[1]
     assert told(queued)[0] == "in line for a free worker"
     assert "HOST_DOWN: the host is down" in wharf("files", "--name", "*retried*").out
-    assert re.search(r"try 2 of 3 comes at \d", wharf.at_terminal("files", "--name", "*retried*", width=200).out)
+    assert re.search(r"try 2 of 3 comes at\s+\d", wharf.at_terminal("files", "--name", "*retried*", width=200).out)
 
 
 def test_a_file_tells_its_record_its_history_and_its_deliveries(wharf: Wharf) -> None:
