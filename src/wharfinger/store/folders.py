@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from wharfinger.errors import NameRefused, Transient
+from wharfinger.errors import StoreError, Transient
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -42,7 +42,7 @@ class Folders:
         self._open.clear()
 
     def open(self, parts: tuple[str, ...]) -> int:
-        """The descriptor of an existing folder. Raises FileNotFoundError, NameRefused where something else has its name."""
+        """The descriptor of an existing folder. Raises FileNotFoundError, StoreError where something else has its name."""
         if parts not in self._open:
             parent = self.open(parts[:-1])
             try:
@@ -50,7 +50,7 @@ class Folders:
             except OSError as exc:
                 if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
-                raise NameRefused(
+                raise StoreError(
                     f"{'/'.join(parts)!a} in {self._root} is no folder (links are not followed)",
                     code="NAME_TAKEN",
                     fix="move it away, or deliver under another name",
