@@ -10,6 +10,7 @@ from types import TracebackType
 
 from wharfinger.engine.execution import Execution
 from wharfinger.engine.lease import Leases
+from wharfinger.engine.lifeline import GRACE_S
 from wharfinger.errors import LedgerError
 
 TICK_S = 0.05
@@ -18,9 +19,6 @@ PATIENCE_S = 0.25
 """A claimed run that has not begun by then goes back, so that it is nobody's hostage."""
 
 SWEEP_S = 1.0
-
-GRACE_S = 25.0
-"""What has begun may go on for so long after the process was told to stop. Then it is given back, before the supervisor kills."""
 
 STILL_S = 120.0
 """A heart that has been still for so long means a step that holds the interpreter: the kernel then ends the process."""

@@ -12,6 +12,12 @@ LIFELINE = "WHARF_LIFELINE"  # descriptor; end of file: the supervisor is gone
 READY = "WHARF_READY"  # descriptor; one line for each thing that is ready
 OWNER = "WHARF_OWNER"  # under this name the child claims, so that the supervisor can take back what it held
 
+GRACE_S = 25.0
+"""What has begun may go on for so long after the process was told to stop. Then it is given back, before the process is killed."""
+
+KILL_S = 30.0
+"""What has not ended so long after it was told to stop is killed by the supervisor; an orphan, which has none, by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lifeline:
@@ -31,7 +37,7 @@ class Lifeline:
         if self._ready is not None:
             os.write(self._ready, text.replace("\n", " ").encode() + b"\n")
 
-    def watch(self, gone: Callable[[], object], *, grace_s: float = 10.0) -> None:
+    def watch(self, gone: Callable[[], object], *, grace_s: float = KILL_S) -> None:
         """When the supervisor is gone, call `gone` to stop gracefully; `grace_s` later the process ends in any case."""
         if self._lifeline is not None:
             args = (self._lifeline, gone, grace_s)

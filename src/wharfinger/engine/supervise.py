@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from wharfinger.engine import retry
-from wharfinger.engine.lifeline import LIFELINE, OWNER, READY
+from wharfinger.engine.lifeline import KILL_S, LIFELINE, OWNER, READY
 from wharfinger.telemetry import crash
 
 BASE_S, CAP_S = 0.1, 10.0
@@ -59,7 +59,7 @@ class Supervisor:
         *,
         notice: Callable[[Notice], None],
         bereaved: Callable[[str], object],
-        grace_s: float = 30.0,
+        grace_s: float = KILL_S,
         rand: Callable[[], float] = random.random,
     ) -> None:
         self._lives = [_Life(child) for child in children]

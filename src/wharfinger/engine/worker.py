@@ -13,8 +13,9 @@ from pathlib import Path
 from wharfinger.config.settings import Pipeline
 from wharfinger.engine import level, retry, router
 from wharfinger.engine.execution import Execution
-from wharfinger.engine.heartbeat import GRACE_S, PATIENCE_S, Heartbeat, Watch
+from wharfinger.engine.heartbeat import PATIENCE_S, Heartbeat, Watch
 from wharfinger.engine.lease import Leases
+from wharfinger.engine.lifeline import GRACE_S
 from wharfinger.engine.plan import plan
 from wharfinger.engine.scratch import Workroom, clean
 from wharfinger.engine.sweep import sweep

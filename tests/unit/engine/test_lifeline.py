@@ -3,11 +3,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from inspect import signature
+from types import SimpleNamespace
 
 import pytest
 
 from wharfinger.engine import lifeline
-from wharfinger.engine.lifeline import LIFELINE, OWNER, READY, Lifeline
+from wharfinger.engine.lifeline import GRACE_S, LIFELINE, OWNER, READY, Lifeline
+from wharfinger.engine.supervise import Supervisor
+from wharfinger.engine.worker import Worker
 
 
 @pytest.fixture
@@ -46,6 +50,21 @@ def test_the_end_of_the_lifeline_stops_and_then_ends_the_process(
     assert not stopped.wait(0.05)
     os.close(pipe[1])
     assert ended.wait(10)
+
+
+def test_an_orphan_has_the_time_that_the_supervisor_gives(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    ended = threading.Event()
+    monkeypatch.setattr(lifeline, "time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr(lifeline.os, "_exit", lambda _: ended.set())
+    Lifeline.inherited({LIFELINE: str(pipe[0])}, owner="").watch(lambda: None)
+    os.close(pipe[1])
+    assert ended.wait(10)
+    given = [signature(each).parameters["grace_s"].default for each in (Supervisor, Worker)]
+    assert [*waited, GRACE_S] == given
+    assert waited[0] > GRACE_S + 1  # time to tell the ledger what is given back
 
 
 def test_a_child_of_the_child_does_not_hold_the_pipes(pipe: tuple[int, int]) -> None:
