@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from wharfinger.config.node import Trail
-from wharfinger.config.settings import NAMES, STEPS
+from wharfinger.config.place import NAMES
+from wharfinger.config.settings import STEPS
 
 Schema = Mapping[str, Any]
 

@@ -4,6 +4,7 @@ Where a configuration keeps things, read without judging the rest: fast, and of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,14 @@ DEFAULTS: Mapping[str, Any] = {
 KEYS = (*DEFAULTS, "listeners", "workers", "customers", "destinations", "pipelines")
 """Likewise: all that may stand at the top of the file."""
 
+NAMES = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Customers, destinations, buckets and pipelines have such names: they are safe in paths, URLs and on command lines."""
+
+CHECKPOINTS = "checkpoints"
+"""The bucket of what checkpoints keep; it goes when the run has ended, so that nothing else may lie there."""
+
 TRIES = 3
-"""Likewise: how often a pipeline tries that does not say so."""
+"""As `settings` declares it: how often a pipeline tries that does not say so."""
 
 
 class Place(Protocol):
@@ -70,6 +77,8 @@ def glance(path: Path, environ: Mapping[str, str]) -> Glance | None:
     if {name for name, _ in root.items()} - {*KEYS}:  # a slip in the word `data` must not lead to another ledger
         return None
     if any(type(found[name]) is not type(default) for name, default in DEFAULTS.items()):
+        return None
+    if found["bucket"] == CHECKPOINTS or not re.fullmatch(NAMES, found["bucket"]):
         return None
     pipelines = root.find(("pipelines",))
     tries = {name: _value(each, TRIES, "retry", "tries") for name, each in (pipelines.items() if pipelines else ())}

@@ -16,16 +16,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from wharfinger.config import condition, glob
+from wharfinger.config.place import CHECKPOINTS, NAMES
 from wharfinger.names import path_fault, shown
-
-NAMES = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-"""Customers, destinations, buckets and pipelines have such names: they are safe in paths, URLs and on command lines."""
 
 STEPS = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """Steps have no dots in their names, since conditions read `steps.NAME.FACT`."""
-
-CHECKPOINTS = "checkpoints"
-"""The bucket of what checkpoints keep; it goes when the run has ended, so that nothing else may lie there."""
 
 
 def _free(bucket: str) -> str:

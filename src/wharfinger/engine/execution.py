@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from wharfinger.config.settings import CHECKPOINTS
+from wharfinger.config.place import CHECKPOINTS
 from wharfinger.engine.destination import Recorder
 from wharfinger.engine.failure import Fate, Fault, fate
 from wharfinger.engine.input import Content, Input, arrived, made

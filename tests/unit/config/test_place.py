@@ -53,7 +53,18 @@ def test_a_mistake_elsewhere_does_not_hide_the_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["dta: ./custody", "data: 5", "min_free: '5'", "min_free: true", "data: [", "data: x\ndata: y", "bucket: [a]"],
+    [
+        "dta: ./custody",
+        "data: 5",
+        "min_free: '5'",
+        "min_free: true",
+        "data: [",
+        "data: x\ndata: y",
+        "bucket: [a]",
+        "bucket: checkpoints",
+        "bucket: ../a",
+        "bucket: ''",
+    ],
 )
 def test_what_is_in_doubt_is_left_to_the_whole_reading(tmp_path: Path, text: str) -> None:
     assert seen(tmp_path, text) is None
