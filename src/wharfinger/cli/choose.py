@@ -38,6 +38,19 @@ def user(accounts: Accounts, name: str) -> User:
     raise UsageError(f"no user {name!r}{hint}", code="NOT_FOUND", fix="wharf users list")
 
 
+def admit(accounts: Accounts, user: User) -> None:
+    """Add this user. Raises UsageError where the name is taken."""
+    if not accounts.add(user):
+        raise taken(user.name)
+
+
+def taken(name: str) -> UsageError:
+    """Why nobody else is given this name."""
+    return UsageError(
+        f"there is a user {name!r} already", code="USER_EXISTS", fix=f"wharf users keys {name} --add FILE"
+    )
+
+
 def file(session: Session, file_id: str) -> FileRecord:
     """The file of this id, or of this beginning of one, in capitals or not. Raises UsageError (NOT_FOUND)."""
     record = session.database.catalog.file(file_id.upper())

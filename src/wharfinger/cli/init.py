@@ -115,11 +115,11 @@ def _admit(session: Session, made: Made, *, password: bool) -> Made:
         return replace(made, user=known)
     if password:
         secret = credentials.new_password()
-        accounts.keep([replace(made.user, password_hash=credentials.password_hash(secret))])
+        choose.admit(accounts, replace(made.user, password_hash=credentials.password_hash(secret)))
         return replace(made, password=secret)
     name = f"keys/{made.user.name}"
     public = credentials.new_key(made.directory / name, f"{made.user.name}@wharf")
-    accounts.keep([replace(made.user, keys=(public,))])
+    choose.admit(accounts, replace(made.user, keys=(public,)))
     return replace(made, key=name)
 
 

@@ -59,7 +59,7 @@ def add(
     """Add a user, who signs in with a key, a password, or either."""
     accounts = session.database.accounts
     if accounts.user(name):
-        raise _taken(name)
+        raise choose.taken(name)
     owner = choose.customer(session, customer)
     user = choose.sound(User(name, owner, home or owner))
     secret = _read_password(password, password_file)
@@ -70,8 +70,7 @@ def add(
         say(f"made the private key {new_key} (give it to {name} alone) and {new_key}.pub")
     if not given and not hashed:
         raise UsageError(f"{name} would have no way to sign in", fix="add --key FILE, --new-key FILE or --password")
-    if not accounts.add(replace(user, keys=tuple(given), password_hash=hashed)):
-        raise _taken(name)
+    choose.admit(accounts, replace(user, keys=tuple(given), password_hash=hashed))
     _answer(session, name, f"added {name} for {user.customer}")
 
 
@@ -244,12 +243,6 @@ def _alter(session: Session, name: str, alter: Callable[[User], User]) -> User:
     """Change the user beside whatever others change. Raises UsageError (NOT_FOUND)."""
     accounts = session.database.accounts
     return accounts.change(name, alter) or choose.user(accounts, name)
-
-
-def _taken(name: str) -> UsageError:
-    return UsageError(
-        f"there is a user {name!r} already", code="USER_EXISTS", fix=f"wharf users keys {name} --add FILE"
-    )
 
 
 def _change(before: User | None, after: User) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from wharfinger import app, config
+from wharfinger.cli import choose
 from wharfinger.cli.demo import report, upload
 from wharfinger.cli.demo.files import Sample, samples
 from wharfinger.errors import UsageError, WharfingerError
@@ -113,7 +114,7 @@ def _configure(directory: Path) -> None:
     public = key.export_public_key().decode().strip()
     database = app.open_database(config.read(directory / "wharf.yaml", app.registry(), os.environ))
     try:
-        database.accounts.keep([User(USER, CUSTOMER, home=CUSTOMER, keys=(public,))])
+        choose.admit(database.accounts, User(USER, CUSTOMER, home=CUSTOMER, keys=(public,)))
     finally:
         database.close()
 
