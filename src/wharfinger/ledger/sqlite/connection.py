@@ -23,6 +23,7 @@ SQLITE_NEEDED = (3, 51, 3)
 
 PRAGMAS = """
 PRAGMA synchronous = FULL;
+PRAGMA fullfsync = ON;  -- macOS: its fsync leaves the bytes in the drive's cache; elsewhere without effect
 PRAGMA temp_store = MEMORY;
 PRAGMA cache_size = -16384;
 PRAGMA wal_autocheckpoint = 4096;

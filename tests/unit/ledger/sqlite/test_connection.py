@@ -37,6 +37,11 @@ def test_every_commit_is_synced(connections: Connections) -> None:
         assert (db.pragma("synchronous"), db.pragma("journal_mode")) == (2, "wal")
 
 
+def test_a_sync_reaches_beyond_the_cache_of_a_macs_drive(connections: Connections) -> None:
+    with connections.reading() as db:
+        assert db.pragma("fullfsync") == 1
+
+
 def test_others_may_not_read_the_file(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "new" / "ledger.db")
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
