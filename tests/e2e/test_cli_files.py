@@ -186,7 +186,7 @@ def test_every_stuck_file_says_why_it_waits_and_until_when(wharf: Wharf) -> None
     assert told(retried)[:2] == ("failed before; try 2 of 3 comes at", True)
     assert told(unrouted) == ("no pipeline takes it", False, f"next: wharf route explain {unrouted}")
     assert told(dead)[2] == f"next: wharf replay {dead}"
-    assert told(leased)[1]
+    assert told(leased)[:2] == ("worker-1 is at it; should it die, another takes over at", True)
     assert told(queued)[0] == "in line for a free worker"
     assert "HOST_DOWN: the host is down" in wharf("files", "--name", "*retried*").out
     assert re.search(r"try 2 of 3 comes at\s+\d", wharf.at_terminal("files", "--name", "*retried*", width=200).out)
