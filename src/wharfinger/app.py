@@ -21,7 +21,7 @@ from wharfinger.engine.sweep import sweep
 from wharfinger.errors import ConfigError, LedgerError, UsageError
 from wharfinger.ledger import Database
 from wharfinger.ledger.hint import Hint
-from wharfinger.store import Store, Target
+from wharfinger.store import Store, Target, disk
 
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
     from wharfinger.config.place import Place
@@ -51,7 +51,7 @@ def registry() -> Registry:
 def open_database(settings: Place) -> Database:
     """The ledger's database: `sqlite` is `<data>/ledger.db`, `sqlite:///path` another file."""
     scheme, path = _ledger(settings)
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.make_missing(str(settings.data))
     return cast(Database, _load(LEDGERS[scheme])(path, tree=settings.bucket))
 
 

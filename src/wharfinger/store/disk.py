@@ -127,6 +127,14 @@ def make_directories(path: str, *, below: str) -> None:
         sync_directory(os.path.dirname(step))
 
 
+def make_missing(path: str) -> None:
+    """Make the directory `path` and whatever is missing above it, durably; one that is there is left as it is."""
+    above = path = os.path.abspath(path)
+    while not os.path.exists(above):
+        above = os.path.dirname(above)
+    make_directories(path, below=above)
+
+
 def copy_range(source: int, target: int, start: int, end: int) -> None:
     """Copy bytes [start, end) between descriptors, within the kernel (or by sharing blocks) where it can; short at the source's end."""
     while start < end:

@@ -17,6 +17,7 @@ import apsw
 import orjson
 
 from wharfinger.errors import Busy, Incompatible, LedgerError
+from wharfinger.store import disk
 
 SQLITE_NEEDED = (3, 51, 3)
 """Older libraries can corrupt a WAL that several processes write (sqlite.org/wal.html, "The WAL-Reset Bug")."""
@@ -197,9 +198,12 @@ def _enter_wal(db: apsw.Connection, patience_s: float) -> None:
 
 
 def _create_private(path: str) -> None:
-    """The file holds password hashes: others may not read it. SQLite gives its companions the same mode."""
+    """
+    The file holds password hashes: others may not read it. SQLite gives its companions the same mode, and makes the name of the
+    file durable with that of its WAL.
+    """
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        disk.make_missing(str(Path(path).parent))
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as exc:
         raise LedgerError(f"{path}: {exc.strerror}", fix="name a file that may be written as the ledger") from exc
