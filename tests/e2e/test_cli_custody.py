@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from pathlib import Path
 
@@ -74,6 +76,41 @@ def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept
     assert wharf("ledger", "rebuild", "--force", "--yes", "--json").json["arrivals"] == 1
     assert [user["user"] for user in wharf("users", "list", "--json").json] == ["bob"]
     assert len(list((wharf.place / "data").glob("ledger.db.*"))) >= 1
+
+
+def interrupt(wharf: Wharf, *words: str, reading: Path) -> str:
+    """Press Ctrl-C while this command reads that file; what it says."""
+    content = reading.read_bytes()
+    reading.unlink()
+    os.mkfifo(reading)
+    process = wharf.start(*words)
+    with open(reading, "wb"):  # opens when the command reads
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    reading.unlink()
+    reading.write_bytes(content)
+    assert process.returncode == 130
+    return err
+
+
+def test_an_interrupted_verification_ends_with_a_word(wharf: Wharf) -> None:
+    put(wharf, "a.csv")
+    assert interrupt(wharf, "store", "verify", reading=objects(wharf)[0]) == "stopped\n"
+
+
+def test_an_interrupted_rebuild_ends_with_a_word_and_keeps_the_users(wharf: Wharf) -> None:
+    put(wharf, "a.csv")
+    wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
+    (page,) = (wharf.place / "data/store/journal").rglob("*.ndjson")
+    said = interrupt(wharf, "ledger", "rebuild", "--force", "--yes", reading=page).splitlines()
+    assert said[1:] == ["stopped"]
+    assert wharf("ledger", "rebuild", "--json").json == {
+        "arrivals": 1,
+        "delivered": 0,
+        "known": 0,
+        "others": 0,
+        "users": 1,
+    }
 
 
 def findings(wharf: Wharf) -> dict[str, str]:

@@ -114,6 +114,13 @@ def test_an_interrupt_ends_with_a_word_and_no_traceback(wharf: Wharf) -> None:
     assert err.strip() == "stopped"
 
 
+def test_an_interrupt_while_the_command_loads_ends_with_a_word_too(wharf: Wharf) -> None:
+    wharf.write("site/click.py", "raise KeyboardInterrupt\n")
+    path = os.pathsep.join([str(wharf.place / "site"), os.environ.get("PYTHONPATH", "")])
+    said = wharf("status", env={"PYTHONPATH": path})
+    assert (said.code, said.err) == (130, "stopped\n")
+
+
 def test_a_fault_of_ours_is_one_line_and_shows_its_place_on_request(wharf: Wharf) -> None:
     wharf.write(
         "site/sitecustomize.py",

@@ -11,6 +11,9 @@ def main() -> None:
     """Run the command line and exit with its status."""
     import sys
 
-    from wharfinger.cli.frame import run
-
+    try:
+        from wharfinger.cli.frame import run
+    except KeyboardInterrupt:  # Ctrl-C while the modules load, before `run` is there to answer it
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))

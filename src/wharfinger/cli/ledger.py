@@ -36,12 +36,11 @@ def rebuild(session: Session, force: bool, yes: bool) -> None:
     with progress("Rebuilding", total) as advance:
         ledger, bucket = session.database.ledger, session.place.bucket
         found = rebuild_from(session.store, ledger, bucket, seen=lambda some: advance(_objects(some)))
-    session.database.accounts.keep(users)
     _tell(session, found, users)
 
 
 def _cleared(session: Session, *, force: bool, yes: bool) -> list[User]:
-    """Make way for a new ledger; the answer is the users of the old one."""
+    """Make way for a new ledger, which has the users of the old one from its beginning; they are the answer."""
     files = sum(session.database.catalog.counts().files.values())
     users = session.database.accounts.users()
     if not files:
@@ -52,6 +51,7 @@ def _cleared(session: Session, *, force: bool, yes: bool) -> list[User]:
     if not go_ahead(f"Move the ledger with {many(files, 'file')} aside and make a new one?", yes=yes):
         raise click.Abort
     say(f"the old ledger is kept as {session.move_ledger_aside()}")
+    session.database.accounts.keep(users)
     return users
 
 
