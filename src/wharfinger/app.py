@@ -160,10 +160,10 @@ def _lifeline() -> Lifeline:
     return Lifeline.inherited(os.environ, owner=f"{socket.gethostname()}-{os.getpid()}")
 
 
-def serve(settings: Settings, notice: Callable[[Notice], None]) -> None:
+def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     """
-    Keep a listener and the workers alive until SIGTERM or SIGINT. `notice` hears of every start and death. Raises LedgerError
-    where the ledger was lost.
+    Keep a listener and the workers alive until SIGTERM or SIGINT; False where a second signal left them no time to finish.
+    `notice` hears of every start and death. Raises LedgerError where the ledger was lost.
     """
     database = open_database(settings)
     _refuse_lost(database, settings)
@@ -176,9 +176,10 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> None:
         bound = bind(settings.listeners.sftp)
         children.append(Child("sftp", (*wharf, "listen", "--fd", str(bound.fileno())), (bound.fileno(),)))
     hint = open_hint(settings)
-    Supervisor(children, notice=notice, bereaved=lambda owner: sweep(database.ledger, hint, owner=owner)).run()
+    had_time = Supervisor(children, notice=notice, bereaved=partial(sweep, database.ledger, hint)).run()
     hint.close()
     database.close()
+    return had_time
 
 
 def _refuse_lost(database: Database, settings: Settings) -> None:

@@ -594,6 +594,20 @@ def test_an_owner_that_died_loses_its_runs_at_once(ledger: Ledger) -> None:
     assert ledger.settle([transferred(run) for run in lost]) == [False, False]
 
 
+def test_what_was_killed_on_purpose_is_released(ledger: Ledger, catalog: Catalog, clock: Clock) -> None:
+    arrived(ledger, 2)
+    alone, other = ledger.claim("killed", 2, 30)
+    ledger.settle([transferred(other)])
+    clock.forward(31)
+    ledger.sweep()
+    for _ in range(POISON_CRASHES + 1):
+        assert claimed(ledger).solo
+        assert ledger.sweep(owner="worker", crashed=False) == [alone.id]
+        assert record(catalog, alone.id).attempts == 0
+    assert kinds(catalog, alone.id)[-1] == "released"
+    assert ledger.sweep(owner="worker", crashed=False) == []
+
+
 def test_a_sweep_takes_at_most_many(ledger: Ledger, clock: Clock) -> None:
     arrived(ledger, 150)
     ledger.claim("dead", 100, 30)

@@ -169,13 +169,13 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             m.events += 1
 
-    @rule(owner=st.sampled_from(["ann", "bob", None]))
-    def sweep(self, owner: str | None) -> None:
+    @rule(owner=st.sampled_from(["ann", "bob", None]), crashed=st.booleans())
+    def sweep(self, owner: str | None, crashed: bool) -> None:
         leased = {id: m for id, m in self.model.items() if m.state == "leased"}
         lost = {id for id, m in leased.items() if (m.owner == owner if owner else m.until < self.clock.now)}
-        assert set(self.ledger.sweep(owner=owner)) == lost
+        assert set(self.ledger.sweep(owner=owner, crashed=crashed)) == lost
         for id in lost:
-            self.model[id].lose_lease()
+            self.model[id].lose_lease() if crashed else self.model[id].become("queued", "ready")
 
     @precondition(lambda self: self.arrivals)
     @rule(data=st.data())

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +175,32 @@ def supervise(yard: Yard, *children: Child) -> list[Notice]:
     supervisor = Supervisor(
         children,
         notice=lambda notice: notices.append(notice) or (thread.start() if len(notices) == 1 else None),
-        bereaved=lambda owner: sweep(yard.ledger, yard.hint, owner=owner),
+        bereaved=partial(sweep, yard.ledger, yard.hint),
         rand=lambda: 0.0,
     )
     supervisor.run()
     thread.join()
     return notices
+
+
+def test_a_second_signal_ends_all_at_once_and_is_nobodys_crash(yard: Yard) -> None:
+    yard.land({"long": b"sleep 60"})
+
+    def hurry() -> None:
+        wait_until("somebody has it", lambda: held_by(yard, "long"))
+        for _ in range(2):
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=hurry)
+    thread.start()
+    child = Child("worker", argv(yard, "obey", lease_s=30.0))
+    bereaved = partial(sweep, yard.ledger, yard.hint)
+    assert not Supervisor([child], notice=lambda _: None, bereaved=bereaved).run()
+    thread.join()
+    (run,) = yard.ledger.claim("next", 1, 30.0)
+    assert (run.crashes, run.solo) == (0, False)
+    assert yard.history("long") == ["arrived", "released"]
 
 
 def test_a_step_that_kills_its_process_among_a_hundred_innocents_dies_alone(yard: Yard) -> None:

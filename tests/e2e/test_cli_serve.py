@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rig.command import Wharf
+from rig.serving import children
 from rig.waiting import wait_until
 
 
@@ -70,6 +71,20 @@ def test_a_person_is_told_where_it_listens_and_how_to_stop(wharf: Wharf, key: st
     assert "host key SHA256:" in said
     assert "Ctrl-C" in said
     assert process.returncode == 0
+
+
+def test_a_second_signal_ends_it_at_once(wharf: Wharf) -> None:
+    with serving(wharf, "--json") as process:
+        ready(process)
+        os.kill(children(process.pid)["worker-1"], signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        wait_until("all others have ended", lambda: [*children(process.pid)] == ["worker-1"])
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert err == (
+        "worker-1: killed at the second signal\nstopped at once; what had begun is done again at the next start\n"
+    )
 
 
 def test_what_is_put_while_it_serves_is_worked_on_at_once(wharf: Wharf) -> None:

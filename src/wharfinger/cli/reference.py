@@ -37,7 +37,7 @@ EXITS = {
     Exit.NOT_FOUND: "no such file, user, customer, step, ...",
     Exit.NOT_ALLOWED: "a name that is refused, or something that this user of the machine may not do",
     Exit.PARTLY: "done for some, not for others; stderr says which",
-    Exit.INTERRUPTED: "stopped by Ctrl-C",
+    Exit.INTERRUPTED: "stopped by Ctrl-C; `wharf serve`: by a second signal, before all was finished",
     Exit.PIPE_CLOSED: "nobody read the rest (`wharf files | head`)",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from wharfinger.cli.frame import Verb
+from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, say
 from wharfinger.cli.words import many, plain
@@ -20,16 +21,22 @@ _ADDRESS = re.compile(r"sftp (?P<host>\S+):(?P<port>\d+)(?: (?P<fingerprint>SHA2
 
 @click.command(cls=Verb)
 @pass_session
-def command(session: Session) -> None:
+def command(session: Session) -> int:
     """
     Receive and process files until Ctrl-C or SIGTERM.
+
+    The first signal lets everybody finish what has begun, for at most 30 seconds; a second one ends all at once, and what had
+    begun is done again at the next start.
 
     With --json the first line of stdout says, as one document, that all is ready and where.
     """
     from wharfinger import app
 
-    app.serve(session.settings, Announcer(session).hear)
-    say("stopped")
+    if app.serve(session.settings, Announcer(session).hear):
+        say("stopped")
+        return Exit.OK
+    say("stopped at once; what had begun is done again at the next start")
+    return Exit.INTERRUPTED
 
 
 class Announcer:
@@ -70,4 +77,4 @@ class Announcer:
             say(f"receiving by SFTP on {self._sftp['host']}:{self._sftp['port']}")
             say(f"host key {self._sftp['fingerprint']}") if self._sftp["fingerprint"] else None
         say(f"{many(self._session.settings.workers.count, 'worker')} ready; files and deliveries: wharf status")
-        say("Ctrl-C stops: what has begun is finished, the rest stays in line")
+        say("Ctrl-C stops: what has begun is finished, the rest stays in line; a second Ctrl-C ends it at once")

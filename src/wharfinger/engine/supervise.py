@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from wharfinger.engine import retry
 from wharfinger.engine.lifeline import KILL_S, LIFELINE, OWNER, READY
@@ -46,6 +46,12 @@ class Notice:
     text: str = ""
 
 
+class Bereaved(Protocol):
+    """Takes back what a child held that has died. It has `crashed`, unless a person who could not wait had it killed."""
+
+    def __call__(self, *, owner: str, crashed: bool) -> object: ...  # noqa: D102
+
+
 class Supervisor:
     """
     Runs children until SIGTERM or SIGINT. Either is passed on; what has not ended `grace_s` later, or at a second signal, is
@@ -58,7 +64,7 @@ class Supervisor:
         children: Sequence[Child],
         *,
         notice: Callable[[Notice], None],
-        bereaved: Callable[[str], object],
+        bereaved: Bereaved,
         grace_s: float = KILL_S,
         rand: Callable[[], float] = random.random,
     ) -> None:
@@ -68,8 +74,11 @@ class Supervisor:
         self._signals = 0
         self._kill_at: float | None = None  # monotonic s, as all times here
 
-    def run(self) -> None:
-        """Start all, keep them alive, and return when a signal came and all have ended. In the main thread only."""
+    def run(self) -> bool:
+        """
+        Start all, keep them alive, and return when a signal came and all have ended; False where a second signal left them no
+        time to finish. In the main thread only.
+        """
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._selector)
             lifeline, _held = stack.enter_context(_pipe())
@@ -84,6 +93,11 @@ class Supervisor:
                 self._end_all()
                 for life in self._lives:
                     self._tend(life, lifeline)
+        return not self._is_hurried
+
+    @property
+    def _is_hurried(self) -> bool:
+        return self._signals > 1
 
     def _stop(self, *_signal: Any) -> None:
         self._signals += 1
@@ -135,7 +149,7 @@ class Supervisor:
         life.put_off(self._rand)
         self._notice(Notice("ended" if self._signals else "died", life.child.name, _cause(code)))
         try:
-            self._bereaved(life.owner)
+            self._bereaved(owner=life.owner, crashed=not self._is_hurried)
         except Exception as exc:  # the supervisor outlives a ledger that cannot be reached
             self._notice(Notice("failed", life.child.name, f"what it held comes back when its lease ends: {exc}"))
 
@@ -148,11 +162,12 @@ class Supervisor:
             self._kill_at = time.monotonic() + self._grace_s
             for life in alive:
                 life.signal(signal.SIGTERM)
-        elif self._kill_at < _KILLED and (self._signals > 1 or time.monotonic() >= self._kill_at):
+        elif self._kill_at < _KILLED and (self._is_hurried or time.monotonic() >= self._kill_at):
             self._kill_at = _KILLED
+            why = "killed at the second signal" if self._is_hurried else "killed, it did not end in time"
             for life in alive:
                 life.signal(signal.SIGKILL)
-                self._notice(Notice("killed", life.child.name, "killed, it did not end in time"))
+                self._notice(Notice("killed", life.child.name, why))
 
 
 class _Life:

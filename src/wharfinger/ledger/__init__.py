@@ -57,11 +57,12 @@ class Ledger(Protocol):
         """Record what became of claimed runs. A stale token changes nothing but leaves an event, and answers False."""
         ...
 
-    def sweep(self, *, owner: str | None = None) -> list[str]:
+    def sweep(self, *, owner: str | None = None, crashed: bool = True) -> list[str]:
         """
-        Take back up to `MANY` runs whose lease has expired (or all that `owner` holds: its process is known to be dead), and
+        Take back up to `MANY` runs whose lease has expired (or that `owner` holds: its process is known to be dead), and
         answer their ids. Each becomes ready and `solo`; one that was solo already has crashed once more, and at
-        `POISON_CRASHES` it is dead and its file quarantined with the code POISON.
+        `POISON_CRASHES` it is dead and its file quarantined with the code POISON. Where nothing has `crashed`, since somebody
+        ended the process on purpose, they are released instead.
         """
         ...
 

@@ -40,13 +40,16 @@ class Watch:
     until: Callable[[Watch], bool]
     notices: list[Notice] = field(default_factory=list)
     mourned: list[str] = field(default_factory=list)
+    crashes: list[bool] = field(default_factory=list)  # for each who is mourned
+    had_time: bool | None = None  # what the supervisor answered
 
     def hear(self, notice: Notice) -> None:
         self.notices.append(notice)
         self._check()
 
-    def mourn(self, owner: str) -> None:
+    def mourn(self, *, owner: str, crashed: bool) -> None:
         self.mourned.append(owner)
+        self.crashes.append(crashed)
         self._check()
 
     def _check(self) -> None:
@@ -59,7 +62,7 @@ class Watch:
 
 
 def run(watch: Watch, *children: Child, grace_s: float = 20.0, rand: Callable[[], float] = lambda: 0.0) -> Watch:
-    Supervisor(children, notice=watch.hear, bereaved=watch.mourn, grace_s=grace_s, rand=rand).run()
+    watch.had_time = Supervisor(children, notice=watch.hear, bereaved=watch.mourn, grace_s=grace_s, rand=rand).run()
     return watch
 
 
@@ -98,7 +101,7 @@ def waits(count: int) -> list[float]:
         if len(times) > count:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    Supervisor([Child("w", python("pass"))], notice=hear, bereaved=lambda _: None, rand=lambda: 0.999).run()
+    Supervisor([Child("w", python("pass"))], notice=hear, bereaved=lambda **_: None, rand=lambda: 0.999).run()
     return [b - a for a, b in itertools.pairwise(times)]
 
 
@@ -115,7 +118,8 @@ def test_what_does_not_end_in_time_is_killed() -> None:
     seen = run(Watch(lambda w: "deaf" in w.of("ready")), Child("deaf", python(deaf)), grace_s=0.2)
     assert seen.of("killed") == ["killed, it did not end in time"]
     assert seen.of("ended") == ["killed by SIGKILL"]
-    assert len(seen.mourned) == 1
+    assert seen.crashes == [True]
+    assert seen.had_time
 
 
 def test_a_second_signal_kills_at_once() -> None:
@@ -131,10 +135,11 @@ def test_a_second_signal_kills_at_once() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     started = time.monotonic()
-    Supervisor([Child("deaf", python(deaf))], notice=hear, bereaved=watch.mourn, grace_s=60).run()
+    assert not Supervisor([Child("deaf", python(deaf))], notice=hear, bereaved=watch.mourn, grace_s=60).run()
     assert time.monotonic() - started < 30
     assert watch.of("ended") == ["killed by SIGKILL"]
-    assert len(watch.of("killed")) == 1
+    assert watch.of("killed") == ["killed at the second signal"]
+    assert watch.crashes == [False]
 
 
 def test_what_is_being_killed_is_killed_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +162,7 @@ def test_what_is_being_killed_is_killed_and_told_once(monkeypatch: pytest.Monkey
 def test_the_supervisor_outlives_a_callback_that_fails() -> None:
     seen = Watch(lambda w: len(w.of("failed")) == 2)
 
-    def fail(_owner: str) -> None:
+    def fail(**_: object) -> None:
         raise OSError("no ledger")
 
     Supervisor([Child("w", python("pass"))], notice=seen.hear, bereaved=fail, rand=lambda: 0.0).run()
@@ -190,7 +195,7 @@ PARENT = """
 import sys
 from wharfinger.engine.supervise import Child, Supervisor
 children = [Child(f"w{n}", (sys.executable, "-c", sys.argv[1])) for n in (1, 2)]
-Supervisor(children, notice=lambda n: print(n.kind, n.child, n.text, flush=True), bereaved=lambda o: None).run()
+Supervisor(children, notice=lambda n: print(n.kind, n.child, n.text, flush=True), bereaved=lambda **_: None).run()
 """
 
 

@@ -77,7 +77,7 @@ class SqliteLedger:
             crash.point("ledger.settling")
         return answers
 
-    def sweep(self, *, owner: str | None = None) -> list[str]:
+    def sweep(self, *, owner: str | None = None, crashed: bool = True) -> list[str]:
         """See Ledger."""
         with self._connections.reading() as db:
             if not recover.lost(db, owner, self._now()):
@@ -85,7 +85,10 @@ class SqliteLedger:
         with self._connections.writing() as tx:
             now = self._now()
             runs = recover.lost(tx, owner, now)
-            recover.take_back(tx, runs, "the lease ended" if owner is None else "its owner died", now)
+            if crashed:
+                recover.take_back(tx, runs, "the lease ended" if owner is None else "its owner died", now)
+            else:
+                lease.release(tx, [Lease(found.id, found.token) for found in runs], now)
         return [found.id for found in runs]
 
     def replay(self, files: Sequence[str]) -> list[bool]:
