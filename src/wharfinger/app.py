@@ -163,10 +163,12 @@ def _lifeline() -> Lifeline:
 def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     """
     Keep a listener and the workers alive until SIGTERM or SIGINT; False where a second signal left them no time to finish.
-    `notice` hears of every start and death. Raises LedgerError where the ledger was lost.
+    `notice` hears of every start and death. Raises LedgerError where the ledger was lost, ConfigError for unusable host keys.
     """
     database = open_database(settings)
     _refuse_lost(database, settings)
+    if settings.listeners.sftp:
+        _check_host_keys(settings.listeners.sftp, settings.data)
     wharf = (sys.executable, "-m", "wharfinger", "--config", str(settings.path))
     children = [
         Child(f"worker-{n}", (*wharf, "worker", *(("--express",) if n == 1 and settings.workers.count > 1 else ())))
@@ -192,6 +194,13 @@ def _refuse_lost(database: Database, settings: Settings) -> None:
             code="LEDGER_LOST",
             fix="wharf ledger rebuild; then start again",
         )
+
+
+def _check_host_keys(place: Sftp, data: Path) -> None:
+    """Before a listener is started: it would fail, and be started again, for ever."""
+    from wharfinger.ingest.sftp.hostkey import host_keys
+
+    host_keys(place.host_keys, data)
 
 
 def bind(place: Sftp) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
+import asyncssh
 import pytest
 
 from rig.command import CONFIG, Wharf
@@ -37,6 +38,18 @@ def test_every_mistake_in_the_configuration_is_told_with_its_place(
 def test_serve_does_not_start_on_a_mistake(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", CONFIG.replace("uses: deliver", "uses: delivr"))
     wharf.refused("serve", code="CONFIG_INVALID", exit=1)
+
+
+@pytest.mark.parametrize("passphrase", [None, "", "locked"], ids=["missing", "no key", "passphrase"])
+def test_serve_does_not_start_with_a_host_key_that_it_cannot_use(wharf: Wharf, passphrase: str | None) -> None:
+    wharf.write("wharf.yaml", CONFIG.replace("port: 0", "port: 0, host_keys: ./mine"))
+    if passphrase:
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(wharf.place / "mine", passphrase=passphrase)
+    elif passphrase is not None:
+        wharf.write("mine", "no key")
+    said = wharf.refused("serve", code="CONFIG_INVALID", exit=1)
+    assert "listeners.sftp.host_keys" in said
+    assert str(wharf.place / "mine") in said
 
 
 def test_a_mistake_in_a_pipeline_hides_no_file(wharf: Wharf) -> None:
