@@ -137,6 +137,12 @@ def test_doctor_names_each_broken_part_with_what_mends_it(wharf: Wharf) -> None:
     assert all(broken.values())
 
 
+def test_doctor_names_a_host_key_that_cannot_be_used(wharf: Wharf) -> None:
+    wharf.write("mine", "no key").chmod(0o600)
+    wharf.write("wharf.yaml", CONFIG.replace("port: 0", "port: 0, host_keys: ./mine"))
+    assert findings(wharf)["host key"] == "fail"
+
+
 def test_doctor_of_a_broken_configuration_tells_its_mistakes(wharf: Wharf) -> None:
     wharf.write("wharf.yaml", "data: ./data\ncustomres: {}\n")
     said = wharf("doctor", "--json")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +120,18 @@ def test_doctor_knows_its_own_server(wharf: Wharf) -> None:
         found = {f["part"]: f for f in wharf("doctor", "--json", env=env).json["findings"]}
     assert found["sftp"]["verdict"] == "ok"
     assert "wharf serves" in found["sftp"]["text"]
+
+
+def test_doctor_tells_another_installation_by_its_host_key(wharf: Wharf, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with serving(wharf, "--json") as process:
+        told = ready(process)["sftp"]
+        other = Wharf(tmp_path / "other")
+        other("init", "--port", str(told["port"]))
+        found = {f["part"]: f for f in other("doctor", "--json").json["findings"]}
+    assert found["sftp"]["verdict"] == "fail"
+    assert f"another installation of wharf (its host key is {told['fingerprint']})" in found["sftp"]["text"]
+    assert found["sftp"]["fix"]
 
 
 def test_a_ledger_in_use_is_not_moved_aside(wharf: Wharf) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -142,7 +143,11 @@ def _users(session: Session) -> Iterator[Finding]:
 
 
 def _host_keys(session: Session) -> Iterator[Finding]:
+    from wharfinger.ingest.sftp.hostkey import known_keys
+
     sftp = session.settings.listeners.sftp
+    if sftp:
+        known_keys(sftp.host_keys, session.settings.data)  # raises ConfigError for one that cannot be used
     for path in sftp.host_keys if sftp else ():
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -158,10 +163,10 @@ def _port(session: Session) -> Iterator[Finding]:
     elif sftp.port == 0:
         yield Finding("sftp", "ok", "a free port is taken at every start")
     else:
-        yield _listener(sftp)
+        yield _listener(sftp, session.settings.data)
 
 
-def _listener(sftp: Sftp) -> Finding:
+def _listener(sftp: Sftp, data: Path) -> Finding:
     where = f"{sftp.host}:{sftp.port}"
     family = socket.AF_INET6 if ":" in sftp.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -171,23 +176,31 @@ def _listener(sftp: Sftp) -> Finding:
         except PermissionError:
             return Finding("sftp", "fail", f"this user may not listen on {where}", "use a port above 1023")
         except OSError:
-            return _occupied(sftp, where)
+            return _occupied(sftp, where, data)
     return Finding("sftp", "ok", f"{where} is free; nothing listens there now")
 
 
-def _occupied(sftp: Sftp, where: str) -> Finding:
-    said = _greeting(sftp)
-    if "wharf" in said.lower():
+def _occupied(sftp: Sftp, where: str, data: Path) -> Finding:
+    """Ours is who has our host key; the greeting alone is that of every wharf."""
+    from wharfinger.ingest.sftp.hostkey import answering_key, known_keys
+
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(sftp.host, sftp.host)  # noqa: S104
+    said = _greeting(host, sftp.port)
+    key = asyncio.run(answering_key(host, sftp.port)) if said else None
+    if key and key.public_data in {ours.public_data for ours in known_keys(sftp.host_keys, data)}:
         return Finding("sftp", "ok", f"wharf serves {where}")
-    other = f"another program ({said})" if said else "another program, which does not greet as SSH does,"
+    if "wharf" in said.lower():
+        shown = f"its host key is {key.get_fingerprint()}" if key else "it shows no host key"
+        other = f"another installation of wharf ({shown})"
+    else:
+        other = f"another program ({said})" if said else "another program, which does not greet as SSH does,"
     return Finding("sftp", "fail", f"{other} holds {where}", "stop it, or set another port under `listeners: sftp:`")
 
 
-def _greeting(sftp: Sftp) -> str:
+def _greeting(host: str, port: int) -> str:
     """The line by which an SSH server introduces itself (RFC 4253, 4.2)."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(sftp.host, sftp.host)  # noqa: S104
     try:
-        with socket.create_connection((host, sftp.port), timeout=3) as there:
+        with socket.create_connection((host, port), timeout=3) as there:
             return there.recv(255).partition(b"\r\n")[0].decode("ascii", "replace")
     except OSError:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Sequence
@@ -16,10 +17,27 @@ from wharfinger.store.disk import sync_directory
 NAME = "ssh_host_ed25519_key"
 """The file in the data directory that a key is made in, where none is configured."""
 
+ANSWER_S = 5.0
+"""How long a server may take to show its host key."""
+
 
 def host_keys(paths: Sequence[Path], data: Path) -> list[asyncssh.SSHKey]:
     """The keys at `paths`; where there are none the key in `data`, made at the first call. Raises ConfigError."""
     return [_read(path) for path in paths or [_made(data / NAME)]]
+
+
+def known_keys(paths: Sequence[Path], data: Path) -> list[asyncssh.SSHKey]:
+    """Like `host_keys`, but none is made."""
+    made = data / NAME
+    return [_read(path) for path in paths or ([made] if made.exists() else [])]
+
+
+async def answering_key(host: str, port: int) -> asyncssh.SSHKey | None:
+    """The host key of the SSH server there; None where nobody shows one within `ANSWER_S`."""
+    with suppress(OSError, asyncssh.Error):  # a TimeoutError is an OSError
+        async with asyncio.timeout(ANSWER_S):
+            return await asyncssh.get_server_host_key(host, port, config=None)
+    return None
 
 
 def _read(path: Path) -> asyncssh.SSHKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import asyncssh
 import pytest
 
 from wharfinger.errors import ConfigError
-from wharfinger.ingest.sftp.hostkey import NAME, host_keys
+from wharfinger.ingest.sftp.hostkey import NAME, answering_key, host_keys, known_keys
 
 
 def test_a_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
@@ -17,6 +18,29 @@ def test_a_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
     assert first.public_data == second.public_data
     assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_looking_for_keys_makes_none(tmp_path: Path) -> None:
+    assert known_keys((), tmp_path) == []
+    made = host_keys((), tmp_path)
+    assert [key.public_data for key in known_keys((), tmp_path)] == [key.public_data for key in made]
+    with pytest.raises(ConfigError):
+        known_keys((tmp_path / "none",), tmp_path)
+
+
+def test_who_does_not_speak_ssh_shows_no_key() -> None:
+    async def mumble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-9.9-wharf\r\n")
+        writer.close()
+
+    async def ask() -> None:
+        server = await asyncio.start_server(mumble, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        assert await answering_key("127.0.0.1", port) is None
+        server.close()
+        assert await answering_key("127.0.0.1", port) is None
+
+    asyncio.run(ask())
 
 
 def test_processes_that_start_together_use_one_key(tmp_path: Path) -> None:
