@@ -63,9 +63,13 @@ def move_ledger_aside(settings: Place) -> Path:
 
 def open_store(settings: Place) -> Store:
     """The store of objects: `local` is `<data>/store`, `file:///path` another directory."""
-    url = f"file://{settings.data / 'store'}" if settings.store == "local" else settings.store
-    scheme, path = _split(url, "store", STORES)
+    scheme, path = _store(settings)
     return cast(Store, _load(STORES[scheme])(path))
+
+
+def store_path(settings: Place) -> Path:
+    """The directory that the store is in; nothing is opened or made."""
+    return Path(_store(settings)[1])
 
 
 def open_hint(settings: Place) -> Hint:
@@ -226,6 +230,11 @@ def bind(place: Sftp) -> socket.socket:
 def _ledger(settings: Place) -> tuple[str, str]:
     url = f"sqlite://{settings.data / 'ledger.db'}" if settings.ledger == "sqlite" else settings.ledger
     return _split(url, "ledger", LEDGERS)
+
+
+def _store(settings: Place) -> tuple[str, str]:
+    url = f"file://{settings.data / 'store'}" if settings.store == "local" else settings.store
+    return _split(url, "store", STORES)
 
 
 def _split(url: str, key: str, known: Mapping[str, str]) -> tuple[str, str]:

@@ -6,9 +6,13 @@ import json
 import os
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
+import pytest
+
 from rig.command import CONFIG, Wharf
+from rig.filesystems import ANOTHER
 
 TABLE = "a,b\n1,2\n"
 
@@ -141,6 +145,19 @@ def test_doctor_names_a_host_key_that_cannot_be_used(wharf: Wharf) -> None:
     wharf.write("mine", "no key").chmod(0o600)
     wharf.write("wharf.yaml", CONFIG.replace("port: 0", "port: 0, host_keys: ./mine"))
     assert findings(wharf)["host key"] == "fail"
+
+
+@pytest.mark.skipif(ANOTHER is None, reason="needs another filesystem")
+def test_the_room_is_that_of_the_stores_disk_and_of_the_datas(wharf: Wharf) -> None:
+    with tempfile.TemporaryDirectory(dir=ANOTHER) as there:
+        wharf.write("wharf.yaml", CONFIG + f"store: file://{there}/store\n")
+        told = wharf("status", "--json").json
+        assert [disk["path"] for disk in told["disks"]] == [f"{there}/store", str(wharf.place / "data")]
+        assert told["free_bytes"] == told["disks"][0]["free_bytes"]
+        lines = [line for line in wharf("status").out.splitlines() if line.startswith("free disk")]
+        assert [place in line for line, place in zip(lines, (there, str(wharf.place)), strict=True)] == [True, True]
+        room = [f for f in wharf("doctor", "--json").json["findings"] if f["part"] == "disk"]
+        assert ["uploads" in finding["text"] for finding in room] == [True, False]
 
 
 def test_doctor_of_a_broken_configuration_tells_its_mistakes(wharf: Wharf) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from wharfinger.cli.problem import problem
 from wharfinger.cli.session import Session
-from wharfinger.cli.space import free_space
+from wharfinger.cli.space import disks
 from wharfinger.cli.verify import verify_ledger
 from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
@@ -77,15 +77,18 @@ def _data(session: Session) -> Iterator[Finding]:
 
 
 def _disk(session: Session) -> Iterator[Finding]:
-    settings = session.settings
-    free = free_space(settings.data)
-    said = f"{size(free)} free; uploads are refused below {size(settings.min_free)}"
-    if free < settings.min_free:
-        yield Finding("disk", "fail", said, "make room, or lower `min_free`")
-    elif free < 2 * settings.min_free:
-        yield Finding("disk", "warn", said, "make room soon")
-    else:
-        yield Finding("disk", "ok", said)
+    from wharfinger import app
+
+    store, data, least = app.store_path(session.settings), session.settings.data, session.settings.min_free
+    for path, free in disks(store, data).items():
+        wanted = "uploads are refused below" if path == store else "there ought to be"
+        said = f"{size(free)} free at {path}; {wanted} {size(least)}"
+        if free < least:
+            yield Finding("disk", "fail", said, "make room, or lower `min_free`")
+        elif free < 2 * least:
+            yield Finding("disk", "warn", said, "make room soon")
+        else:
+            yield Finding("disk", "ok", said)
 
 
 def _ledger(session: Session) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from wharfinger.cli.files import remark, row
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, fields, say
-from wharfinger.cli.space import free_space
+from wharfinger.cli.space import disks
 from wharfinger.cli.words import many, number, size, span, stamp
 from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import Counts, Filter
@@ -41,8 +41,11 @@ def command(session: Session) -> None:
 
 
 def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
+    from wharfinger import app
+
     oldest = _oldest(session, counts)
-    free = free_space(session.place.data)
+    room = disks(app.store_path(session.place), session.place.data)
+    free = next(iter(room.values()))  # where the store is
     return {
         "at": stamp(now),
         "files": {str(status): counts.files.get(status, 0) for status in Status},
@@ -55,6 +58,7 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "oldest_waiting_s": None if counts.oldest_ready is None else round(now - counts.oldest_ready, 3),
         "oldest_waiting": oldest and row(session, oldest),
         "data": str(session.place.data),
+        "disks": [{"path": str(path), "free_bytes": free} for path, free in room.items()],
         "free_bytes": free,
         "min_free_bytes": session.place.min_free,
         "takes_uploads": free >= session.place.min_free,
@@ -84,10 +88,9 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         yield "oldest waiting", span(found["oldest_waiting_s"]) + why
     yield "unrouted", number(found["unrouted"])
     yield "dead letters", number(found["dead"])
-    yield (
-        "free disk",
-        f"{size(found['free_bytes'])} at {found['data']}; uploads are refused below {size(found['min_free_bytes'])}",
-    )
+    store, *others = (f"{size(disk['free_bytes'])} at {disk['path']}" for disk in found["disks"])
+    yield "free disk", f"{store}; uploads are refused below {size(found['min_free_bytes'])}"
+    yield from (("free disk", other) for other in others)
 
 
 def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator[str]:
