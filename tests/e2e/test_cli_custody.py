@@ -57,6 +57,8 @@ def test_a_lost_ledger_is_rebuilt_with_the_same_records(wharf: Wharf) -> None:
     put(wharf, "a.csv", "b.csv")
     before = wharf("files", "--json").json
     lose_ledger(wharf)
+    assert "Rebuilding" in wharf.at_terminal("ledger", "rebuild").out
+    lose_ledger(wharf)
     told = wharf("ledger", "rebuild", "--json").json
     assert (told["arrivals"], told["delivered"]) == (2, 0)
     assert wharf("files", "--json").json == before

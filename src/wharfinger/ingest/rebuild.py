@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
+import orjson
+
+from wharfinger.errors import StoreError
 from wharfinger.ledger import MANY, Catalog, Ledger
 from wharfinger.model import Arrival, Delivered, file_id
 from wharfinger.store import Listed, Store, noted_delivery
-
-Effects = Mapping[str, tuple[Delivered, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +37,50 @@ class Rebuilt:
         )
 
 
+class Effects:
+    """What the notes say was delivered, by file: in a table on disk, for there may be as many notes as objects."""
+
+    def __init__(self, folder: Path, notes: Iterable[Mapping[str, Any]]) -> None:
+        """Lay out the table in `folder`. Raises StoreError where it has no room."""
+        rows = ((note["file_id"], orjson.dumps(note)) for note in notes if noted_delivery(note))
+        try:
+            self._db = sqlite3.connect(folder / "effects")
+            self._db.execute("PRAGMA journal_mode = OFF")
+            self._db.execute("CREATE TABLE effect(file_id TEXT PRIMARY KEY, note BLOB) WITHOUT ROWID")
+            self._db.executemany("INSERT OR REPLACE INTO effect VALUES (?, ?)", rows)
+        except sqlite3.Error as exc:
+            raise StoreError(f"{folder}: {exc}", fix="make room there, then rebuild again") from exc
+
+    def get(self, file_id: str) -> tuple[Delivered, ...] | None:
+        """What the last note on this file says; None where there is none."""
+        found = self._db.execute("SELECT note FROM effect WHERE file_id = ?", (file_id,)).fetchone()
+        noted = noted_delivery(orjson.loads(found[0])) if found else None
+        return noted[1] if noted else None
+
+    def close(self) -> None:
+        """Let go of the table."""
+        self._db.close()
+
+
 def rebuild(store: Store, ledger: Ledger, bucket: str, *, seen: Callable[[Rebuilt], None] = lambda _: None) -> Rebuilt:
     """
     Record every arrival of `bucket` that the store's journal tells of, with the ids, hashes and times it had. What a note says
     was delivered is recorded as transferred; every other arrival runs again, and a destination that holds the same bytes under
-    the same name stays untouched. `seen` hears of each batch.
+    the same name stays untouched. `seen` hears of each batch. Memory does not grow with the journal.
 
     Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is.
     """
-    effects = dict(filter(None, map(noted_delivery, store.notes())))
     objects = store.list(bucket)
     total = Rebuilt()
-    while batch := list(islice(objects, MANY)):
-        found = _record(ledger, batch, effects)
-        seen(found)
-        total += found
+    scratch = store.scratch()
+    try:
+        with closing(Effects(scratch, store.notes())) as effects:
+            while batch := list(islice(objects, MANY)):
+                found = _record(ledger, batch, effects)
+                seen(found)
+                total += found
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return total
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from wharfinger.errors import StoreError
 from wharfinger.ingest import Upload, land
-from wharfinger.ingest.rebuild import Rebuilt, lost, rebuild
+from wharfinger.ingest.rebuild import Effects, Rebuilt, lost, rebuild
 from wharfinger.ledger import Database, Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, Delivered, ObjectRef, Outcome, State, Status
@@ -146,3 +148,36 @@ def test_an_object_that_is_gone_is_passed_over(store: Store, database: Database,
     arrivals = taken(store, database, "a.csv", "b.csv")
     store.delete([arrivals[0].ref])
     assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=1)
+
+
+def test_the_notes_of_a_long_life_are_not_held_in_memory(store: Store, empty: Database) -> None:
+    effect = Delivered("out", "out", "acme/a.csv", "V1", 1, "0" * 64, 1.5)
+    for n in range(0, 10_000, 1000):
+        store.note([delivery_note(f"{id:026d}", [effect]) for id in range(n, n + 1000)])
+    tracemalloc.start()
+    rebuild(store, empty.ledger, "inbox")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_a_rebuild_leaves_no_scratch(store: Store, database: Database, empty: Database) -> None:
+    taken(store, database, "a.csv")
+    deliver(store, database)
+    folder = store.scratch().parent
+    before = {*folder.iterdir()}
+    rebuild(store, empty.ledger, "inbox")
+    assert {*folder.iterdir()} == before
+
+
+def test_the_last_note_on_a_file_counts(tmp_path: Path) -> None:
+    first, last = (Delivered("out", "out", key, "V1", 1, "0" * 64, 1.5) for key in ("first", "last"))
+    effects = Effects(tmp_path, [delivery_note("A", [first]), {"other": 1}, delivery_note("A", [last])])
+    assert (effects.get("A"), effects.get("B")) == ((last,), None)
+    effects.close()
+
+
+def test_notes_that_find_no_room_are_an_error_with_a_fix(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as refusal:
+        Effects(tmp_path / "gone", [])
+    assert refusal.value.fix
