@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -115,6 +116,7 @@ def work(settings: Settings, *, express: bool = False) -> None:
     lifeline.ready("worker")
     worker.work()
     hint.close()
+    store.close()
     database.close()
 
 
@@ -192,7 +194,11 @@ def _refuse_lost(database: Database, settings: Settings) -> None:
     """A new ledger in the place of a lost one would hide what is in custody. One that has users is not new: a crash left objects."""
     from wharfinger.ingest.rebuild import lost
 
-    if not database.accounts.users() and (count := lost(open_store(settings), database.catalog, settings.bucket)):
+    if database.accounts.users():
+        return
+    with closing(open_store(settings)) as store:
+        count = lost(store, database.catalog, settings.bucket)
+    if count:
         raise LedgerError(
             f"the store holds {count} that arrived, the ledger knows none",
             code="LEDGER_LOST",

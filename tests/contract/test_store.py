@@ -310,6 +310,15 @@ def test_another_process_sees_the_same(store: Store, reopen: Callable[[], Store]
         assert each.head([*refs, mine]) == [5] * 5
 
 
+def test_what_is_kept_outlives_a_close(store: Store, reopen: Callable[[], Store]) -> None:
+    ref = kept(store)
+    store.note([{"a": 1}])
+    store.close()
+    store.close()
+    again = reopen()
+    assert (content(again, ref), [*again.notes()]) == (b"bytes", [{"a": 1}])
+
+
 def test_scratch_directories_are_empty_and_distinct(store: Store) -> None:
     first, second = store.scratch(), store.scratch()
     assert first != second

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from wharfinger import app
+from rig.descriptors import ARE_TOLD, opened
+from rig.serving import prepare, put
+from rig.waiting import wait_until
+from wharfinger import app, config
 from wharfinger.config.settings import Sftp
+from wharfinger.engine.lifeline import LIFELINE, READY
 from wharfinger.errors import ConfigError, UsageError
+from wharfinger.ledger import Filter
 
 
 def test_an_address_that_is_not_of_this_machine_is_refused_with_what_mends_it() -> None:
@@ -19,3 +30,33 @@ def test_an_address_that_is_not_of_this_machine_is_refused_with_what_mends_it() 
 def test_a_ledger_without_an_absolute_path_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="absolute path"):
         app._split(url, "ledger", app.LEDGERS)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handle in before.items():
+        signal.signal(number, handle)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.skipif(not ARE_TOLD, reason="needs /proc")
+def test_a_worker_lets_go_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (LIFELINE, READY):
+        monkeypatch.delenv(name, raising=False)
+    prepare(tmp_path)
+    put(tmp_path, {"a.txt": b"bytes"})
+    settings = config.read(tmp_path / "wharf.yaml", app.registry(), {})
+    catalog = app.open_database(settings).catalog
+
+    def stop() -> None:
+        wait_until("it is done", lambda: all(record.status.is_final for record in catalog.files(Filter())))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    app.work(settings)
+    stopping.join()
+    assert catalog.files(Filter())[0].status == "transferred"
+    assert opened(tmp_path / "data" / "store") == []

@@ -66,7 +66,9 @@ class Session:
         """The store of objects."""
         from wharfinger import app
 
-        return app.open_store(self.place)
+        store = app.open_store(self.place)
+        self._open.callback(store.close)
+        return store
 
     def wake(self, files: Sequence[str]) -> None:
         """Tell waiting workers that these files are in line; without it they look within a second."""

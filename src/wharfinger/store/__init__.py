@@ -93,6 +93,10 @@ class Store(Protocol):
         """A new empty directory on the store's filesystem for work in progress; the caller removes it."""
         ...
 
+    def close(self) -> None:
+        """Let go of the store; what it keeps stays for whoever opens it next."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

@@ -139,7 +139,7 @@ class LocalStore:
         return path
 
     def close(self) -> None:
-        """End the threads and close the journal."""
+        """See Store. Ends the threads and closes the journal."""
         self._crew.close()
         self._journal.close()
 
