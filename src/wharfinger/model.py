@@ -149,6 +149,7 @@ class Checkpoint:
     facts: Mapping[str, Any]  # results of the steps so far, by step name
     revision: str  # of the pipeline that counts the steps; under another revision the checkpoint is void
     delivered: tuple[Delivered, ...] = ()
+    kept: tuple[ObjectRef, ...] = ()  # all that this checkpoint and earlier ones keep; of no use once the run has ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,25 @@ def test_verify_finds_what_was_changed_and_what_is_missing(wharf: Wharf) -> None
     assert sorted(problem["kind"] for problem in said.json["problems"]) == ["missing", "sha256"]
 
 
+def test_verify_shows_twenty_problems_and_counts_the_others(wharf: Wharf) -> None:
+    put(wharf, *(f"{n}.csv" for n in range(23)))
+    *gone, changed = objects(wharf)
+    for path in gone:
+        path.unlink()
+    changed.chmod(0o600)
+    changed.write_bytes(b"A,B\n")
+    said = wharf("store", "verify")
+    assert said.code == 1
+    assert said.err.count("error: ") == 20
+    assert "\nand 3 more; all of them: wharf store verify --json\n" in said.err
+    assert said.err.endswith("compared: 23 problems\n")
+    told = wharf("store", "verify", "--json")
+    assert told.code == 1
+    assert len({problem["ref"] for problem in told.json["problems"]}) == len(told.json["problems"]) == 23
+    assert (told.json["objects"], told.json["bytes"], told.json["files"]) == (1, 4, 23)
+    assert told.err.count("\n") == 1
+
+
 def lose_ledger(wharf: Wharf) -> None:
     for path in (wharf.place / "data").glob("ledger.db*"):
         path.unlink()

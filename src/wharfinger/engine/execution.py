@@ -52,7 +52,7 @@ class Execution:
         self.fault: Fault | None = None
         self.orders: list[tuple[str, Delivery]] = []  # by destination; of the step that ran last
         self.delivered: list[Delivered] = []
-        self.kept: list[ObjectRef] = []  # by checkpoints
+        self.kept: dict[ObjectRef, None] = {}  # by checkpoints of this run
         self._store = store
         self._room = room
         self._facts: dict[str, Mapping[str, Any]] = {}
@@ -64,7 +64,7 @@ class Execution:
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint, unless it counts the steps of another revision or its objects are gone."""
         refs = [ref for ref, _, _ in checkpoint.inputs]
-        self.kept = [ref for ref in refs if ref.bucket == CHECKPOINTS and ref.key.startswith(f"{self.run.id}/")]
+        self.kept = dict.fromkeys(checkpoint.kept)
         try:
             if checkpoint.revision != self.plan.pipeline.revision or None in self._store.head(refs):
                 return
@@ -184,7 +184,8 @@ class Execution:
     def checkpoint(self) -> Checkpoint:
         """What the run has behind it, once nothing of it is unkept."""
         inputs = tuple([(each.content.ref, each.name, each.media_type) for each in self._inputs if each.content.ref])
-        return Checkpoint(self.at, inputs, self._facts, self.plan.pipeline.revision, tuple(self.delivered))
+        revision, delivered = self.plan.pipeline.revision, tuple(self.delivered)
+        return Checkpoint(self.at, inputs, self._facts, revision, delivered, tuple(self.kept))
 
     def outcome(self, *, now: float, rand: Callable[[], float]) -> Outcome:
         """What is to be settled; `now` is epoch s."""

@@ -10,7 +10,8 @@ from wharfinger.engine import retry
 from wharfinger.engine.execution import Execution
 from wharfinger.engine.input import Content
 from wharfinger.engine.lease import Leases
-from wharfinger.errors import StoreError
+from wharfinger.errors import LedgerError, StoreError
+from wharfinger.ledger import Ledger
 from wharfinger.model import Delivered
 from wharfinger.store import Delivery, Put, Store, Target, delivery_note
 from wharfinger.telemetry import crash
@@ -60,12 +61,16 @@ def note(executions: Sequence[Execution], store: Store) -> None:
     crash.point("worker.noted")
 
 
-def forget(executions: Sequence[Execution], store: Store) -> None:
-    """Remove what checkpoints kept for runs that have ended. What is left over, by a crash, is never read again."""
-    kept = [ref for execution in executions for ref in execution.kept]
-    if kept:
-        with contextlib.suppress(StoreError, OSError):
-            store.delete(kept)
+def forget(ledger: Ledger, store: Store) -> None:
+    """
+    Remove what checkpoints keep for runs that have ended, at most MANY of them; also where a worker was killed before it came to
+    this. What cannot be removed now is removed another time.
+    """
+    with contextlib.suppress(LedgerError, StoreError, OSError):
+        if spent := ledger.spent():
+            store.delete([ref for each in spent if each.checkpoint for ref in each.checkpoint.kept])
+            crash.point("worker.forgotten")
+            ledger.forget(spent)
 
 
 def _publish(executions: Sequence[Execution], store: Store) -> None:
@@ -81,7 +86,7 @@ def _publish(executions: Sequence[Execution], store: Store) -> None:
             execution.fail(answer)
         else:
             content.ref = put.ref
-            execution.kept.append(put.ref)
+            execution.kept[put.ref] = None
 
 
 def _each(verb: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:

@@ -77,6 +77,7 @@ class Worker:
         for pipeline in self._pipelines:
             register = partial(self._ledger.register, pipeline.revision, pipeline.name, pipeline.document)
             retry.insist(register)
+        level.forget(self._ledger, self._store)
         send, grace_s = self._hint.send, self._grace_s
         with Heartbeat(self._leases, self._watch, sweep=self._sweep, released=send, grace_s=grace_s):
             while not self._leases.closed:
@@ -149,11 +150,11 @@ class Worker:
         level.note(ours, self._store)
         now = self._clock()
         outcomes = [*(execution.outcome(now=now, rand=self._rand) for execution in ours), *unrouted]
-        settled = retry.insist(lambda: self._ledger.settle(outcomes)) if outcomes else []
+        if outcomes:
+            retry.insist(lambda: self._ledger.settle(outcomes))
         crash.point("worker.settled")
         self._leases.end()
-        ended = [e for e, outcome, is_settled in zip(ours, outcomes, settled) if is_settled and outcome.due is None]
-        level.forget(ended, self._store)
+        level.forget(self._ledger, self._store)
 
     def _overrun(self, execution: Execution) -> None:
         """Called by the heartbeat: settle the run whose step does not end, give all others back, and end the process."""

@@ -70,6 +70,14 @@ class Ledger(Protocol):
         """Make the runs of these files ready again from the start (tries, crashes and checkpoint forgotten), if they are not leased."""
         ...
 
+    def spent(self) -> list[Lease]:
+        """Up to `MANY` runs that have ended and whose checkpoint is not forgotten, each with it: what it keeps is of no use."""
+        ...
+
+    def forget(self, leases: Sequence[Lease]) -> None:
+        """Drop the checkpoints of these runs, which have ended; not of one that was claimed again."""
+        ...
+
     def register(self, revision: str, pipeline: str, document: str) -> None:
         """Keep the resolved pipeline that `revision` is the hash of, as canonical JSON."""
         ...

@@ -97,6 +97,17 @@ class SqliteLedger:
         with self._connections.writing() as tx:
             return recover.replay(tx, files, self._now())
 
+    def spent(self) -> list[Lease]:
+        """See Ledger."""
+        with self._connections.reading() as db:
+            return recover.spent(db)
+
+    def forget(self, leases: Sequence[Lease]) -> None:
+        """See Ledger."""
+        _refuse_more(leases)
+        with self._connections.writing() as tx:
+            recover.forget(tx, leases)
+
     def register(self, revision: str, pipeline: str, document: str) -> None:
         """See Ledger."""
         with self._connections.writing() as tx:

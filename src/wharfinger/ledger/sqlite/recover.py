@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import apsw
 
 from wharfinger.ledger import MANY, POISON_CRASHES
-from wharfinger.ledger.sqlite import history, rank
+from wharfinger.ledger.sqlite import history, rank, row
+from wharfinger.ledger.sqlite.connection import rows
 from wharfinger.ledger.sqlite.figure import Place, Tally
 from wharfinger.ledger.sqlite.history import Told
 from wharfinger.ledger.sqlite.run import ALONE, QUEUED, UNCLAIMED, UPLOADED, Found, find, lane, named
-from wharfinger.model import State, Status
+from wharfinger.model import Lease, State, Status
 
 POISONED: Place = (State.DEAD, Status.QUARANTINED)
 POISON = f"it ended the process that worked on it {POISON_CRASHES} times while it ran alone"
@@ -25,6 +26,10 @@ _REPLAY = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
   checkpoint = NULL, revision = NULL, error = '', transferred = NULL WHERE id = ?
 """
+
+
+_IS_SPENT = "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased'"  # the condition of index run_spent, word for word
+_SPENT = f"SELECT id, token, checkpoint FROM run WHERE {_IS_SPENT} ORDER BY id LIMIT {MANY}"
 
 
 def lost(tx: apsw.Connection, owner: str | None, now_us: int) -> list[Found]:
@@ -48,6 +53,19 @@ def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: in
             told.append(Told(found.id, "quarantined", {"error": {"code": "POISON", "message": POISON, "step": ""}}))
     tally.write(tx)
     history.append(tx, now_us, told)
+
+
+def spent(db: apsw.Connection) -> list[Lease]:
+    """Up to MANY runs that have ended and have a checkpoint."""
+    return [Lease(id, token, row.to_checkpoint(checkpoint)) for id, token, checkpoint in rows(db, _SPENT)]
+
+
+def forget(tx: apsw.Connection, leases: Sequence[Lease]) -> None:
+    """Drop the checkpoints of those that have not been claimed since."""
+    tx.executemany(
+        f"UPDATE run SET checkpoint = NULL WHERE id = ? AND token = ? AND {_IS_SPENT}",
+        [(e.run, e.token) for e in leases],
+    )
 
 
 def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]:

@@ -68,7 +68,8 @@ def to_checkpoint(text: str | None) -> Checkpoint | None:
         return None
     data = orjson.loads(text)
     inputs = tuple((ObjectRef(**ref), name, media_type) for ref, name, media_type in data["inputs"])
-    return Checkpoint(data["step"], inputs, data["facts"], data["revision"], to_delivered(data["delivered"]))
+    kept = tuple(ObjectRef(**ref) for ref in data.get("kept", ()))  # a ledger of version 1 does not tell
+    return Checkpoint(data["step"], inputs, data["facts"], data["revision"], to_delivered(data["delivered"]), kept)
 
 
 def to_delivered(items: list[dict[str, Any]]) -> tuple[Delivered, ...]:

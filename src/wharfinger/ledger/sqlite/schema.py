@@ -64,7 +64,12 @@ CREATE TABLE account (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS = (VERSION_1,)
+VERSION_2 = """
+-- Runs that have ended and whose checkpoint still keeps objects.
+CREATE INDEX run_spent ON run(id) WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased';
+"""
+
+STEPS = (VERSION_1, VERSION_2)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 

@@ -24,7 +24,7 @@ LEGAL: Mapping[State, frozenset[Status]] = {
 
 _SETTLE = f"""
 UPDATE run SET {UNCLAIMED}, state = ?1, status = ?2, due = ?3, tries = tries + ?4, revision = ?5, error = ?6,
-  transferred = ?7, rank = coalesce(?8, rank), checkpoint = CASE ?1 WHEN 'ready' THEN checkpoint END WHERE id = ?9
+  transferred = ?7, rank = coalesce(?8, rank) WHERE id = ?9
 """
 
 _KINDS = {State.READY: "retry", State.WAITING: "unrouted"}
