@@ -122,7 +122,8 @@ def _work(session: Session) -> Iterator[Finding]:
 
 
 def _store(session: Session) -> Iterator[Finding]:
-    files, lost = verify_ledger(session.store, session.database.catalog, most=SAMPLE)
+    pages = [*verify_ledger(session.store, session.database.catalog, most=SAMPLE)]
+    files, lost = sum(files for files, _ in pages), [problem for _, lost in pages for problem in lost]
     for each in lost[:SHOWN]:
         yield Finding("store", "fail", each.message, "wharf store verify; then restore what is lost from a backup")
     if len(lost) > SHOWN:

@@ -46,6 +46,14 @@ def document(value: Mapping[str, Any]) -> None:
     click.echo(_json(value))
 
 
+def unfolding(name: str, rows: Iterable[Mapping[str, Any]], rest: Callable[[], Mapping[str, Any]]) -> int:
+    """Print one JSON document whose list `name` comes as its rows do, and answer how long it was; `rest` is asked afterwards."""
+    click.echo(f'{{"{name}":', nl=False)
+    count = _array(rows)
+    click.echo(f",{_json(rest())[1:]}")
+    return count
+
+
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
     """Print one thing as lines of name and value."""
     lines = [(name, plain(value)) for name, value in pairs]

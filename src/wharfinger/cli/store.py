@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import click
@@ -12,15 +15,18 @@ import click
 from wharfinger.cli.frame import Verbs
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
-from wharfinger.cli.show import Column, complain, document, listing, progress, say
-from wharfinger.cli.verify import Verified, verify
-from wharfinger.cli.words import clock, epoch, many, size, stamp
+from wharfinger.cli.show import Column, complain, listing, progress, say, unfolding
+from wharfinger.cli.verify import Comparison
+from wharfinger.cli.words import clock, epoch, many, number, size, stamp
 from wharfinger.errors import UsageError
 from wharfinger.model import ObjectRef
 from wharfinger.store import Listed
 from wharfinger.store.verify import Problem
 
 PIECE = 1 << 20  # bytes copied at once
+
+SHOWN = 20
+"""How many problems are told one by one."""
 
 
 @click.group(cls=Verbs)
@@ -60,11 +66,26 @@ def cat(session: Session, ref: str) -> None:
 @command.command("verify")
 @pass_session
 def verify_(session: Session) -> int:
-    """Compare every object with the journal, and every file of the ledger with its object."""
-    total = sum(listed.ref.size for listed in session.store.list())
-    with progress("Verifying", total, bytes=True) as advance:
-        found = verify(session.store, session.database.catalog, advance)
-    return _tell(session, found)
+    """
+    Compare every object with the journal, and every file of the ledger with its object.
+
+    The first 20 problems are shown, the others counted. With --json all of them are listed, as they are found; the document ends
+    with what was compared.
+    """
+    if session.json:
+        found = Comparison(session.store, session.database.catalog)
+        problems = unfolding("problems", map(_problem, found), partial(_compared, found))
+    else:
+        total = sum(listed.ref.size for listed in session.store.list())
+        with progress("Verifying", total, bytes=True) as advance:
+            found = Comparison(session.store, session.database.catalog, advance)
+            each = iter(found)
+            first, more = [*islice(each, SHOWN)], sum(1 for _ in each)
+        problems = len(first) + more
+        _complain(first, more)
+    whole = f"{many(found.objects, 'object')} ({size(found.bytes)}) and {many(found.files, 'record')} compared"
+    say(f"{whole}: {many(problems, 'problem') if problems else 'all is as it was stored'}")
+    return Exit.FAILED if problems else Exit.OK
 
 
 def _row(listed: Listed) -> dict[str, Any]:
@@ -93,21 +114,15 @@ def _find(session: Session, text: str) -> ObjectRef:
     return record.ref
 
 
-def _tell(session: Session, found: Verified) -> int:
-    if session.json:
-        document(
-            {
-                "objects": found.objects,
-                "bytes": found.bytes,
-                "files": found.files,
-                "problems": [_problem(problem) for problem in found.problems],
-            }
-        )
-    for problem in found.problems:
+def _compared(found: Comparison) -> dict[str, int]:
+    return {"objects": found.objects, "bytes": found.bytes, "files": found.files}
+
+
+def _complain(first: Sequence[Problem], more: int) -> None:
+    for problem in first:
         complain(problem.message, code=problem.kind.upper(), fix=problem.path and f"look at {problem.path}")
-    whole = f"{many(found.objects, 'object')} ({size(found.bytes)}) and {many(found.files, 'record')} compared"
-    say(f"{whole}: {many(len(found.problems), 'problem') if found.problems else 'all is as it was stored'}")
-    return Exit.FAILED if found.problems else Exit.OK
+    if more:
+        say(f"and {number(more)} more; all of them: wharf store verify --json")
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
