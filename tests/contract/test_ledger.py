@@ -286,7 +286,8 @@ def test_leases_are_extended_one_by_one(ledger: Ledger) -> None:
 def a_checkpoint(step: int = 2) -> Checkpoint:
     arrival = an_arrival()
     delivered = Delivered("archive", "delivered", "k", "V1", 5, "ab" * 32, START)
-    return Checkpoint(step, ((arrival.ref, "a.csv", "text/csv"),), {"unpack": {"members": 3}}, "f" * 64, (delivered,))
+    inputs = ((arrival.ref, "a.csv", "text/csv"),)
+    return Checkpoint(step, inputs, {"unpack": {"members": 3}}, "f" * 64, (delivered,), (arrival.ref,))
 
 
 def test_a_checkpoint_survives_a_retry(ledger: Ledger) -> None:
@@ -319,6 +320,60 @@ def test_an_extension_without_a_checkpoint_keeps_the_last(ledger: Ledger) -> Non
         ledger.extend([lease(run, checkpoint=checkpoint)], 30)
     ledger.release([lease(run)])
     assert claimed(ledger).checkpoint == last
+
+
+def checkpointed(ledger: Ledger, checkpoint: Checkpoint) -> Run:
+    """A claimed run that has this checkpoint."""
+    arrived(ledger)
+    run = claimed(ledger)
+    ledger.extend([lease(run, checkpoint=checkpoint)], 30)
+    return run
+
+
+@pytest.mark.parametrize("end", [transferred, failed, quarantined, unrouted])
+def test_a_checkpoint_is_told_once_the_run_has_ended_until_it_is_forgotten(
+    ledger: Ledger, end: Callable[[Run], Outcome]
+) -> None:
+    run = checkpointed(ledger, checkpoint := a_checkpoint())
+    assert ledger.spent() == []
+    ledger.settle([end(run)])
+    assert ledger.spent() == [lease(run, checkpoint=checkpoint)]
+    ledger.forget(ledger.spent())
+    assert ledger.spent() == []
+
+
+def test_the_checkpoint_of_a_run_that_goes_on_is_not_spent_and_cannot_be_forgotten(ledger: Ledger) -> None:
+    run = checkpointed(ledger, checkpoint := a_checkpoint())
+    ledger.settle([retried(run, START)])
+    again = claimed(ledger)
+    ledger.forget([lease(run), lease(again)])
+    assert ledger.spent() == []
+    ledger.release([lease(again)])
+    assert claimed(ledger).checkpoint == checkpoint
+
+
+def test_a_run_that_was_played_again_keeps_its_new_checkpoint(ledger: Ledger) -> None:
+    ledger.settle([failed(checkpointed(ledger, a_checkpoint()))])
+    spent = ledger.spent()
+    ledger.replay([each.run for each in spent])
+    run = claimed(ledger)
+    later = lease(run, checkpoint=a_checkpoint(1))
+    ledger.extend([later], 30)
+    ledger.settle([failed(run)])
+    ledger.forget(spent)
+    assert ledger.spent() == [later]
+
+
+def test_many_spent_checkpoints_are_told_in_parts(ledger: Ledger) -> None:
+    arrived(ledger, 150)
+    while runs := ledger.claim("worker", MANY, 30):
+        ledger.extend([lease(run, checkpoint=a_checkpoint()) for run in runs], 30)
+        ledger.settle([transferred(run) for run in runs])
+    parts = []
+    while spent := ledger.spent():
+        ledger.forget(spent)
+        parts.append(len(spent))
+    assert parts == [100, 50]
 
 
 def test_a_stale_lease_leaves_no_checkpoint(ledger: Ledger, clock: Clock) -> None:

@@ -88,6 +88,8 @@ POINTS = [
     "worker.noted",
     "ledger.settling",
     "worker.settled",
+    "store.deleting",
+    "worker.forgotten",
 ]
 
 
@@ -113,7 +115,7 @@ def check_complete(yard: Yard) -> None:
     for name in FILES:
         assert yard.history(name).count("transferred") == 1
         assert [each.destination for each in yard.records()[name].delivered] == ["lake", "out"]
-    assert [*(yard.root / "store" / "scratch").iterdir()] == []
+    assert [*(yard.root / "store" / "scratch").iterdir()] == [*yard.store.list("checkpoints")] == []
 
 
 @pytest.mark.parametrize("point", ["sweeper.begun", "sweeper.swept"])

@@ -25,7 +25,7 @@ INTAKE = ["intake.staged", *STORED, "intake.stored", "ledger.arriving", "intake.
 CHECKPOINT = ["worker.stepped", *STORED, "worker.published", "worker.checkpointed"]
 TO_BUCKET = ["worker.stepped", *STORED, "worker.delivered"]
 TO_DIRECTORY = ["worker.stepped", "target.synced", "target.renamed", "worker.delivered"]
-END = ["worker.noted", "ledger.settling", "worker.settled", "store.deleting"]
+END = ["worker.noted", "ledger.settling", "worker.settled", "store.deleting", "worker.forgotten"]
 WORKER = ["worker.claimed", "worker.routed", *CHECKPOINT, *TO_BUCKET, *TO_DIRECTORY, *END]
 
 ON_ITS_OWN = {"sweeper.begun"}  # at any time

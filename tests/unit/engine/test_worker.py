@@ -18,7 +18,7 @@ from wharfinger.engine.worker import Worker
 from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError
 from wharfinger.ingest import land
 from wharfinger.ledger import LARGE
-from wharfinger.model import Arrival, Delivered, State, Status
+from wharfinger.model import Arrival, Delivered, Outcome, State, Status
 from wharfinger.steps import Output, Reader, Result, Scratch
 from wharfinger.store import Delivery, noted_delivery
 
@@ -375,6 +375,29 @@ def test_what_a_checkpoint_kept_goes_when_the_run_has_ended(yard: Yard, data: by
     drain(yard.worker(a_pipeline(bound("upper", checkpoint=True), bound("obey"))))
     assert [*yard.store.list("checkpoints")] == []
     assert yard.records()["a"].status.is_final
+
+
+def test_what_a_dead_worker_did_not_remove_goes_with_the_next_claim(yard: Yard) -> None:
+    yard.land({"a": b"transient"})
+    worker = yard.worker(a_pipeline(bound("upper", checkpoint=True), bound("obey")))
+    worker.turn()
+    (run,) = wait_until("the retry is due", lambda: yard.ledger.claim("dead", 1, 30.0))
+    yard.ledger.settle([Outcome(run.id, run.token, State.DEAD, Status.FAILED)])
+    assert len([*yard.store.list("checkpoints")]) == 1
+    yard.land({"b": b"fine"})
+    worker.turn()
+    assert [*yard.store.list("checkpoints")] == []
+
+
+def test_what_a_checkpoint_kept_before_the_last_goes_too(yard: Yard) -> None:
+    yard.land({"a": b"transient"})
+    shout, again = bound("upper", checkpoint=True), bound("upper", name="again", checkpoint=True)
+    worker = yard.worker(a_pipeline(shout, again, bound("obey")))
+    worker.turn()
+    assert len([*yard.store.list("checkpoints")]) == 2
+    drain(worker)
+    assert yard.statuses() == {"a": "failed"}
+    assert [*yard.store.list("checkpoints")] == []
 
 
 def test_an_arrival_is_never_taken_for_what_a_checkpoint_kept(yard: Yard) -> None:
