@@ -27,7 +27,7 @@ from wharfinger.ledger import Filter
 from wharfinger.ledger.hint import Hint
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, FileRecord
-from wharfinger.steps import Output, Reader, Resources, Result, Scratch, Step
+from wharfinger.steps import Output, Reader, Result, Scratch, Step
 from wharfinger.store.bucket import BucketTarget
 from wharfinger.store.directory import DirectoryTarget
 from wharfinger.store.local import LocalStore
@@ -94,7 +94,7 @@ STEPS: Mapping[str, Step] = {
     "upper": a_step("upper", _upper),
     "obey": a_step("obey", _obey),
     "hang": a_step("hang", _hang),
-    "hurry": a_step("hurry", _obey, resources=Resources(seconds=0.2)),
+    "hurry": a_step("hurry", _obey, seconds=0.2),
 }
 
 

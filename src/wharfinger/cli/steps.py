@@ -11,7 +11,7 @@ import click
 from wharfinger.cli.frame import Verbs
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, answer, document, heading, listing
-from wharfinger.cli.words import size, span
+from wharfinger.cli.words import span
 from wharfinger.config.words import nearest
 from wharfinger.errors import UsageError, WharfingerError
 from wharfinger.steps.registry import Registry
@@ -61,7 +61,7 @@ def show(session: Session, name: str) -> None:
         return
     answer((f"{step.name}, version {step.version}, of {step.origin}", "", *step.text.splitlines(), ""))
     listing([asdict(option) for option in step.options], OPTIONS, json=False)
-    answer(("", f"It may take {span(step.seconds)}, {size(step.memory)} of memory and {size(step.scratch)} of disk."))
+    answer(("", f"It may take {span(step.seconds)}."))
     for title, words in (("Facts it states", step.facts), ("Codes under which it rejects a file", step.rejects)):
         if words:
             heading(title)

@@ -158,7 +158,7 @@ class Worker:
 
     def _overrun(self, execution: Execution) -> None:
         """Called by the heartbeat: settle the run whose step does not end, give all others back, and end the process."""
-        limit_s = execution.stage.step.resources.seconds
+        limit_s = execution.stage.step.seconds
         error = Transient(f"the step was still running after {limit_s:g} s", code="STEP_TIMEOUT")
         execution.give_up(error, limit_s)
         with contextlib.suppress(LedgerError):

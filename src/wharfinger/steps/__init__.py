@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from wharfinger.model import Arrival
 
@@ -103,16 +103,6 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """The most that one run of a step may take."""
-
-    seconds: float = 300.0
-    memory: int = 256 << 20  # bytes
-    scratch: int = 10 << 30  # bytes
-    heavy: bool = False  # belongs on a machine of its own
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """
     A kind of step. `run(inputs, options, scratch)` raises Rejected when the bytes are at fault and Transient when a retry
@@ -124,9 +114,7 @@ class Step:
     help: str  # one sentence
     options: type[Any]  # a frozen dataclass; each field Annotated with config.option(...)
     run: Callable[[Sequence[Reader], Any, Scratch], Result]
-    runs: Literal["inline", "isolated"] = "inline"
-    network: bool = False
-    resources: Resources = Resources()
+    seconds: float = 300.0  # what runs longer is stopped, and tried again
     checkpoint: bool = False  # its outputs are kept before the next step begins: it is costly, or must not be repeated
     destinations: Callable[[Any], Sequence[str]] = lambda _options: ()  # what these options deliver to, by name
     facts: Mapping[str, str] = field(default_factory=dict)  # each fact it may state, and what it means

@@ -40,12 +40,8 @@ class StepInfo:
     origin: str  # the package that it comes from
     help: str
     text: str  # the module's docstring, in Markdown
-    runs: str
-    network: bool
     checkpoint: bool
     seconds: float
-    memory: int  # bytes
-    scratch: int  # bytes
     options: tuple[OptionInfo, ...]
     facts: Mapping[str, str]
     rejects: Mapping[str, str]
@@ -60,12 +56,8 @@ def describe(step: Step, origin: str = "") -> StepInfo:
         origin=origin,
         help=step.help,
         text=inspect.getdoc(sys.modules.get(step.run.__module__)) or "",
-        runs=step.runs,
-        network=step.network,
         checkpoint=step.checkpoint,
-        seconds=step.resources.seconds,
-        memory=step.resources.memory,
-        scratch=step.resources.scratch,
+        seconds=step.seconds,
         options=tuple(_options(schema, schema.get("$defs", {}))),
         facts=dict(step.facts),
         rejects=dict(step.rejects),
@@ -132,17 +124,14 @@ _OPENING = (
 
 def _section(step: StepInfo) -> Iterator[str]:
     yield from ("", f"## {step.name}", "", step.text or step.help)
-    yield from ("", f"Version {step.version}; runs {step.runs}{_traits(step)}.")
+    checkpoint = ", with a checkpoint after it" if step.checkpoint else ""
+    yield from ("", f"Version {step.version}; may take {step.seconds:g} s{checkpoint}.")
     if step.options:
         yield from _table("Option | Type | Default | Meaning", (_row(option) for option in step.options))
     if step.facts:
         yield from _table("Fact | Meaning", ((f"`{name}`", help) for name, help in step.facts.items()))
     if step.rejects:
         yield from _table("Rejected as | When", ((f"`{code}`", when) for code, when in step.rejects.items()))
-
-
-def _traits(step: StepInfo) -> str:
-    return (", with network" if step.network else "") + (", with a checkpoint after it" if step.checkpoint else "")
 
 
 def _row(option: OptionInfo) -> tuple[str, ...]:

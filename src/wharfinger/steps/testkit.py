@@ -107,7 +107,7 @@ def check(step: Step) -> None:
         "its help must be one sentence that ends in a full stop": not re.fullmatch(r"[A-Z][^\n]*\.", step.help),
         "its options must be a frozen dataclass": not _is_frozen(step.options),
         f"these options have no help (use config.settings.option): {unexplained}": bool(unexplained),
-        "a step with network runs inline only": step.network and step.runs != "inline",
+        "it needs some time": step.seconds <= 0,
     }
     if broken := [mistake for mistake, is_so in mistakes.items() if is_so]:
         raise Breach(f"the step {step.name}: {'; '.join(broken)}")

@@ -26,9 +26,7 @@ class Options:
     inner: Annotated[Inner, option("More.")] = Inner()
 
 
-STEP = Step(
-    "tested", "2", "Does something.", Options, lambda *_: Result([]), network=True, rejects={"ODD": "it is odd"}
-)
+STEP = Step("tested", "2", "Does something.", Options, lambda *_: Result([]), seconds=60, rejects={"ODD": "it is odd"})
 
 
 def test_options_are_told_with_all_that_was_declared() -> None:
@@ -51,4 +49,4 @@ def test_page_has_a_section_with_tables() -> None:
     assert "| `name` | string | required | Which \\| one. Example: `a`. |" in made
     assert "| `wait_s` | number, more than 0 | `1.5` s | How long. |" in made
     assert "| `ODD` | it is odd |" in made
-    assert "Version 2; runs inline, with network." in made
+    assert "Version 2; may take 60 s." in made

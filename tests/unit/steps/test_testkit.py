@@ -158,7 +158,7 @@ DECLARATIONS = {
     "name": ({"name": "Not-Good"}, "its name must be"),
     "version": ({"version": ""}, "it needs a version"),
     "help": ({"help": "no sentence"}, "its help must be"),
-    "network": ({"network": True, "runs": "isolated"}, "runs inline only"),
+    "seconds": ({"seconds": 0.0}, "it needs some time"),
 }
 
 
