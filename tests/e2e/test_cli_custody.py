@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -65,6 +66,23 @@ def test_verify_shows_twenty_problems_and_counts_the_others(wharf: Wharf) -> Non
     assert len({problem["ref"] for problem in told.json["problems"]}) == len(told.json["problems"]) == 23
     assert (told.json["objects"], told.json["bytes"], told.json["files"]) == (1, 4, 23)
     assert told.err.count("\n") == 1
+
+
+def test_verify_tells_of_an_upload_that_a_crash_kept_from_the_ledger(wharf: Wharf) -> None:
+    put(wharf, "known.csv")
+    wharf.write("lost.csv", TABLE)
+    killed = wharf("put", "lost.csv", "--customer", "acme", env={"WHARF_CRASH": "intake.stored"})
+    assert killed.code == -signal.SIGKILL
+    assert wharf("store", "verify", "--json").json["unrecorded"] == []  # it may be on its way
+    for page in (wharf.place / "data/store/journal").rglob("*.ndjson"):
+        page.write_text(re.sub(r'"at":[0-9.]+', '"at":1750000000.0', page.read_text()))
+    told = wharf("store", "verify", "--json")
+    (ref,) = told.json["unrecorded"]
+    assert (told.code, told.json["problems"], told.json["files"]) == (0, [], 1)
+    said = wharf("store", "verify").err
+    assert f"the ledger does not know 1 upload:\n  {ref}\n" in said
+    assert wharf("ledger", "rebuild", "--force", "--yes", "--json").json["arrivals"] == 2
+    assert wharf("store", "verify", "--json").json["unrecorded"] == []
 
 
 def lose_ledger(wharf: Wharf) -> None:

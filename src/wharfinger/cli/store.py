@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,8 +17,9 @@ from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, complain, listing, progress, say, unfolding
 from wharfinger.cli.verify import Comparison
-from wharfinger.cli.words import clock, epoch, many, number, size, stamp
+from wharfinger.cli.words import clock, epoch, many, number, plain, size, stamp
 from wharfinger.errors import UsageError
+from wharfinger.ingest.rebuild import unrecorded
 from wharfinger.model import ObjectRef
 from wharfinger.store import Listed
 from wharfinger.store.verify import Problem
@@ -26,7 +27,10 @@ from wharfinger.store.verify import Problem
 PIECE = 1 << 20  # bytes copied at once
 
 SHOWN = 20
-"""How many problems are told one by one."""
+"""How many problems, or objects without a record, are told one by one."""
+
+ON_THE_WAY_S = 3600.0
+"""An object that is younger may have an arrival that is about to be recorded."""
 
 
 @click.group(cls=Verbs)
@@ -70,11 +74,14 @@ def verify_(session: Session) -> int:
     Compare every object with the journal, and every file of the ledger with its object.
 
     The first 20 problems are shown, the others counted. With --json all of them are listed, as they are found; the document ends
-    with what was compared.
+    with what was compared. Uploads of over an hour ago that the ledger does not know are told too; they are no problem by themselves.
     """
+    strays = unrecorded(
+        session.store, session.database.catalog, session.place.bucket, before=time.time() - ON_THE_WAY_S
+    )
     if session.json:
         found = Comparison(session.store, session.database.catalog)
-        problems = unfolding("problems", map(_problem, found), partial(_compared, found))
+        problems = unfolding("problems", map(_problem, found), partial(_compared, found, strays))
     else:
         total = sum(listed.ref.size for listed in session.store.list())
         with progress("Verifying", total, bytes=True) as advance:
@@ -85,6 +92,7 @@ def verify_(session: Session) -> int:
         _complain(first, more)
     whole = f"{many(found.objects, 'object')} ({size(found.bytes)}) and {many(found.files, 'record')} compared"
     say(f"{whole}: {many(problems, 'problem') if problems else 'all is as it was stored'}")
+    _tell_unrecorded(strays)
     return Exit.FAILED if problems else Exit.OK
 
 
@@ -114,8 +122,24 @@ def _find(session: Session, text: str) -> ObjectRef:
     return record.ref
 
 
-def _compared(found: Comparison) -> dict[str, int]:
-    return {"objects": found.objects, "bytes": found.bytes, "files": found.files}
+def _compared(found: Comparison, strays: Iterable[ObjectRef]) -> dict[str, Any]:
+    compared = {"objects": found.objects, "bytes": found.bytes, "files": found.files}
+    return compared | {"unrecorded": [str(ref) for ref in strays]}
+
+
+def _tell_unrecorded(strays: Iterable[ObjectRef]) -> None:
+    each = iter(strays)
+    first, more = [*islice(each, SHOWN)], sum(1 for _ in each)
+    if not first:
+        return
+    say(f"the ledger does not know {many(len(first) + more, 'upload')}:")
+    for ref in first:
+        say(f"  {plain(str(ref))}")
+    if more:
+        say(f"  and {number(more)} more; all of them: wharf store verify --json")
+    say(
+        "a crash came before they were acknowledged, or the ledger is an old copy; wharf ledger rebuild --force records them"
+    )
 
 
 def _complain(first: Sequence[Problem], more: int) -> None:

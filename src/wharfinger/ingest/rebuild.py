@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,7 @@ import orjson
 
 from wharfinger.errors import StoreError
 from wharfinger.ledger import MANY, Catalog, Ledger
-from wharfinger.model import Arrival, Delivered, file_id
+from wharfinger.model import Arrival, Delivered, ObjectRef, file_id
 from wharfinger.store import Listed, Store, noted_delivery
 
 
@@ -89,6 +89,16 @@ def lost(store: Store, catalog: Catalog, bucket: str) -> int:
     if any(catalog.counts().files.values()):
         return 0
     return sum(map(_has_landed, store.list(bucket)))
+
+
+def unrecorded(store: Store, catalog: Catalog, bucket: str, *, before: float) -> Iterator[ObjectRef]:
+    """
+    The objects of `bucket` that landed before `before` (epoch s) and that the ledger does not know: a crash came before their
+    arrival was committed, or the ledger is older than they are. A rebuild would record them.
+    """
+    for listed in store.list(bucket):
+        if listed.at < before and _has_landed(listed) and catalog.file(listed.about["file_id"]) is None:
+            yield listed.ref
 
 
 def _record(ledger: Ledger, batch: Sequence[Listed], effects: Effects) -> Rebuilt:

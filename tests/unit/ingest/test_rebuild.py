@@ -9,7 +9,7 @@ import pytest
 
 from wharfinger.errors import StoreError
 from wharfinger.ingest import Upload, land
-from wharfinger.ingest.rebuild import Effects, Rebuilt, lost, rebuild
+from wharfinger.ingest.rebuild import Effects, Rebuilt, lost, rebuild, unrecorded
 from wharfinger.ledger import Database, Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, Delivered, ObjectRef, Outcome, State, Status
@@ -121,6 +121,17 @@ def test_a_ledger_is_lost_where_the_store_has_arrivals_and_it_has_none(
     made = ObjectRef("inbox", "acme/outbound/a.csv", fresh(), arrival.size, arrival.sha256)
     assert store.copy([Copy(arrival.ref, made, {"run": arrival.file_id, "step": "deliver"})]) == [None]
     assert (lost(store, empty.catalog, "inbox"), lost(store, database.catalog, "inbox")) == (2, 0)
+
+
+def test_what_landed_and_is_in_no_ledger_is_told_once_it_is_old(
+    store: Store, database: Database, empty: Database
+) -> None:
+    (arrival,) = taken(store, database, "a.csv")
+    made = ObjectRef("inbox", "acme/outbound/a.csv", fresh(), arrival.size, arrival.sha256)
+    assert store.copy([Copy(arrival.ref, made, {"run": arrival.file_id, "step": "deliver"})]) == [None]
+    assert [*unrecorded(store, empty.catalog, "inbox", before=arrival.at + 60)] == [arrival.ref]
+    assert [*unrecorded(store, empty.catalog, "inbox", before=arrival.at - 60)] == []
+    assert [*unrecorded(store, database.catalog, "inbox", before=arrival.at + 60)] == []
 
 
 def test_a_repeat_changes_nothing(store: Store, database: Database, empty: Database) -> None:
