@@ -90,7 +90,7 @@ def _staged(scratch: Path, number: int, body: bytes) -> Upload:
     path = scratch / str(number)
     path.write_bytes(body)
     key, version = f"{LARGE}/inbound/bucket/dump-{number}.csv", ulid(time.time(), int.from_bytes(os.urandom(10)))
-    return Upload(path, key, version, len(body), hashlib.sha256(body).hexdigest(), LARGE, body[:8192])
+    return Upload(path, key, version, len(body), hashlib.sha256(body).hexdigest(), LARGE)
 
 
 def report(b: Bench, idle: Sequence[Probe], busy: Sequence[Probe], dumped: Mapping[str, float]) -> None:

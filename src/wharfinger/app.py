@@ -27,6 +27,7 @@ from wharfinger.store import Store, Target, disk
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
     from wharfinger.config.place import Place
     from wharfinger.config.settings import Settings, Sftp
+    from wharfinger.ingest.landing import Landing
     from wharfinger.steps.registry import Registry
 
 LEDGERS = {"sqlite": "wharfinger.ledger.sqlite:SqliteDatabase"}
@@ -124,10 +125,18 @@ def listen(settings: Settings, bound: socket.socket) -> None:
     """Be the SFTP server on `bound` until SIGTERM, or until the supervisor is gone."""
     import uvloop
 
-    uvloop.run(_listen(settings, bound))
+    from wharfinger.ingest import land
+    from wharfinger.ingest.landing import Land, Landing
+
+    def opened() -> Land:
+        bound.close()
+        return partial(land, open_store(settings), open_database(settings).ledger, settings.bucket)
+
+    with closing(Landing(opened)) as landing:
+        uvloop.run(_listen(settings, bound, landing))
 
 
-async def _listen(settings: Settings, bound: socket.socket) -> None:
+async def _listen(settings: Settings, bound: socket.socket, landing: Landing) -> None:
     import asyncio
     import gc
 
@@ -140,6 +149,9 @@ async def _listen(settings: Settings, bound: socket.socket) -> None:
         loop.add_signal_handler(number, stopped.set)
     lifeline = _lifeline()
     lifeline.watch(partial(loop.call_soon_threadsafe, stopped.set))
+    loop.add_reader(
+        landing.sentinel, stopped.set
+    )  # without it nothing can be taken in: the supervisor starts both anew
     database, store, hint = open_database(settings), open_store(settings), open_hint(settings)
     listener = await server.serve(
         settings.listeners.sftp,
@@ -147,7 +159,7 @@ async def _listen(settings: Settings, bound: socket.socket) -> None:
         store=store,
         staging=Staging(store.staging),
         database=database,
-        bucket=settings.bucket,
+        land=landing,
         customers=settings.customers,
         min_free=settings.min_free,
         data=settings.data,

@@ -140,7 +140,7 @@ class Storm:
         self.killed[role] += 1
 
 
-ODDS = {"worker-1": 30, "worker-2": 30, "sftp": 25, "supervisor": 7, "all": 8}
+ODDS = {"worker-1": 30, "worker-2": 30, "sftp": 15, "landing": 15, "supervisor": 7, "all": 8}
 
 
 def replay_the_unlucky(account: Account) -> int:

@@ -16,6 +16,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ import uvloop
 from argon2 import PasswordHasher
 
 from wharfinger.config.settings import Customer, Sftp
+from wharfinger.ingest import land
+from wharfinger.ingest.landing import Landing
 from wharfinger.ingest.sftp.server import serve
 from wharfinger.ledger import Entry, Filter, User
 from wharfinger.ledger.sqlite import SqliteDatabase
@@ -38,7 +42,11 @@ def open_database(data: Path) -> SqliteDatabase:
     return SqliteDatabase(str(data / "ledger.db"), tree=BUCKET)
 
 
-async def _serve(data: Path) -> None:
+def _landing(data: Path) -> Landing:
+    return Landing(lambda: partial(land, LocalStore(data / "store"), open_database(data).ledger, BUCKET))
+
+
+async def _serve(data: Path, landing: Landing) -> None:
     options = json.loads((data / "options.json").read_text())
     min_free = options.pop("min_free", 0)
     store, database = LocalStore(data / "store"), open_database(data)
@@ -49,7 +57,7 @@ async def _serve(data: Path) -> None:
         store=store,
         staging=Staging(data / "store" / "staging"),
         database=database,
-        bucket=BUCKET,
+        land=landing,
         customers={"acme": Customer(weight=2.0)},
         min_free=min_free,
         data=data,
@@ -57,6 +65,7 @@ async def _serve(data: Path) -> None:
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_reader(landing.sentinel, stop.set)
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # it ends when the test that started it is gone
     print(bound.getsockname()[1], flush=True)
     await stop.wait()
@@ -183,5 +192,5 @@ def _make_users(data: Path, key: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(0.0005)
-    uvloop.run(_serve(Path(sys.argv[1])))
+    with closing(_landing(Path(sys.argv[1]))) as landing:
+        uvloop.run(_serve(Path(sys.argv[1]), landing))

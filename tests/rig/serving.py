@@ -180,9 +180,13 @@ def kill_session(leader: int) -> None:
 
 
 def children(parent: int) -> dict[str, int]:
-    """The process ids of a supervisor's living children by name; they carry it in the name under which they claim."""
+    """
+    The process ids of a supervisor's living children by name; they carry it in the name under which they claim. "landing" is the
+    listener's own child.
+    """
     owners = {_environ(pid).get(OWNER, ""): pid for pid in _children(parent)}
-    return {owner.rpartition("-")[0]: pid for owner, pid in owners.items() if owner}
+    found = {owner.rpartition("-")[0]: pid for owner, pid in owners.items() if owner}
+    return found | dict(zip(["landing"], _children(found.get("sftp", 0))))
 
 
 def _environ(pid: int) -> dict[str, str]:

@@ -159,7 +159,7 @@ class Yard:
         path = self.root / "store" / "staging" / version
         path.write_bytes(data)
         sha256 = hashlib.sha256(data).hexdigest()
-        return Upload(path, f"{customer}/{name}", version, len(data), sha256, customer, data[:8192], source="test")
+        return Upload(path, f"{customer}/{name}", version, len(data), sha256, customer, source="test")
 
     def worker(self, *pipelines: Pipeline, steps: Mapping[str, Step] = STEPS, **more: Any) -> Worker:
         options = {"owner": "tester", **more}

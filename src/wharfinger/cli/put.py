@@ -24,7 +24,6 @@ from wharfinger.ingest import Upload, land
 from wharfinger.ledger import MANY
 from wharfinger.model import Arrival
 from wharfinger.names import key_fault, shown
-from wharfinger.steps.sniff import HEAD
 from wharfinger.store.versions import Versions
 
 Advance = Callable[[float], None]
@@ -148,11 +147,10 @@ def _admit(session: Session, wanted: Wanted, scratch: Path) -> None:
 
 
 def _stage(session: Session, customer: str, wanted: Wanted, to: Path, advance: Advance) -> Upload:
-    digest, head, count = hashlib.sha256(), b"", 0
+    digest, count = hashlib.sha256(), 0
     with open(wanted.path, "rb") as source, open(to, "wb") as staged:
         mtime = os.fstat(source.fileno()).st_mtime
         while piece := source.read(PIECE):
-            head = head or piece[:HEAD]
             digest.update(piece)
             staged.write(piece)
             count += len(piece)
@@ -164,7 +162,6 @@ def _stage(session: Session, customer: str, wanted: Wanted, to: Path, advance: A
         size=count,
         sha256=digest.hexdigest(),
         customer=customer,
-        head=head,
         weight=session.settings.customers[customer].weight,
         source="cli",
         mtime=mtime,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 from wharfinger.errors import Busy, LedgerError, StoreError, WharfingerError
 from wharfinger.ledger import MANY, Ledger
 from wharfinger.model import Arrival
-from wharfinger.steps.sniff import media_type
+from wharfinger.steps.sniff import HEAD, media_type
 from wharfinger.store import Put, Store
 from wharfinger.telemetry import crash
 
@@ -20,13 +21,12 @@ from wharfinger.telemetry import crash
 class Upload:
     """A file that is whole in staging and that its sender has finished. `key` begins with the customer's home."""
 
-    path: Path  # the staged bytes
+    path: Path | str  # the staged bytes
     key: str
     version: str  # a fresh ULID
     size: int  # bytes
     sha256: str  # hex
     customer: str
-    head: bytes  # the first 8 KiB (fewer if the file is smaller)
     weight: float = 1.0  # of the customer
     source: str = ""
     user: str = ""
@@ -93,13 +93,24 @@ def _arrival(bucket: str, upload: Upload, now: float) -> Arrival:
         sha256=upload.sha256,
         customer=upload.customer,
         at=now,
-        media_type=media_type(upload.head, upload.size),
+        media_type=media_type(_head(upload), upload.size),
         source=upload.source,
         user=upload.user,
         session=upload.session,
         cost=cost(upload.size, upload.weight),
         mtime=upload.mtime,
     )
+
+
+def _head(upload: Upload) -> bytes:
+    """The beginning of the staged file; nothing where it cannot be read: the store then refuses the file and says why."""
+    try:
+        if upload.fd is not None:
+            return os.pread(upload.fd, HEAD, 0)
+        with open(upload.path, "rb", buffering=0) as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
 
 
 def cost(size: int, weight: float) -> float:

@@ -22,7 +22,7 @@ class Put:
     """A staged file that is to become the object `ref`. The store takes the file: afterwards `path` is gone."""
 
     ref: ObjectRef
-    path: Path  # on the store's own filesystem (see Staging and Store.scratch)
+    path: Path | str  # on the store's own filesystem (see Staging and Store.scratch)
     about: Mapping[str, Any] = field(default_factory=dict)  # JSON for the object's journal line: customer, user, ...
     fd: int | None = None  # an open descriptor of `path`, if the caller has one; stays the caller's to close
 

@@ -135,8 +135,6 @@ class DirectoryTarget:
             size, sha256 = disk.pour(source, drop.fd)
         if (size, sha256) != (drop.delivery.size, drop.delivery.sha256):
             raise disk.mismatch(str(drop.delivery.source), size, sha256, drop.delivery.size, drop.delivery.sha256)
-        if size <= disk.SMALL:
-            disk.start_writing(drop.fd)
 
     def _source(self, delivery: Delivery) -> BinaryIO:
         if isinstance(delivery.source, ObjectRef):

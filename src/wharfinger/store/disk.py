@@ -21,9 +21,6 @@ P = ParamSpec("P")
 PIECE = 1 << 20
 """Bytes that are read or copied at once."""
 
-SMALL = 1 << 20
-"""Bytes up to which a file gains more by `start_writing` than it may lose from the page cache."""
-
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LINK_REFUSED = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -93,6 +90,9 @@ if sys.platform == "darwin":  # fsync there leaves the bytes in the drive's cach
     def start_writing(fd: int) -> None:
         """Let the disk begin with this file; nobody waits."""
 else:
+    _libc = ctypes.CDLL(None)
+    _libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    _SYNC_FILE_RANGE_WRITE = 2  # sync_file_range(2)
 
     def sync(fd: int) -> None:
         """Return when the file's bytes are durable. After an OSError the descriptor must not be trusted again."""
@@ -101,9 +101,9 @@ else:
     def start_writing(fd: int) -> None:
         """
         Let the disk begin with this file; nobody waits. A group of small files that is begun first and waited for afterwards
-        shares the filesystem's commit. Parts that are on disk already leave the page cache: meant for small fresh files.
+        shares the filesystem's commit; a large one that is begun on the way does not hold up everybody's syncs at its end.
         """
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        _libc.sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
 
 def sync_directory(path: str) -> None:
@@ -208,12 +208,13 @@ def copy(source: str, target: str) -> None:
 
 
 def pour(source: BinaryIO, target: int) -> tuple[int, str]:
-    """Write all of `source` to a descriptor. Answers size and SHA-256 (hex) of what was written."""
+    """Write all of `source` to a descriptor; the disk begins at once. Answers size and SHA-256 (hex) of what was written."""
     size, sha256 = 0, hashlib.sha256()
     while piece := source.read(PIECE):
         sha256.update(piece)
         size += len(piece)
         write_all(target, piece)
+        start_writing(target)
     return size, sha256.hexdigest()
 
 

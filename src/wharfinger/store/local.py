@@ -184,7 +184,7 @@ class LocalStore:
 
     def _sync_staged(self, fresh: Sequence[_Element]) -> None:
         for element in fresh:
-            if element.fd is not None and element.ref.size <= disk.SMALL:
+            if element.fd is not None:
                 disk.start_writing(element.fd)
         self._crew.each(_sync_one, fresh)
 

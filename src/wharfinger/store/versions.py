@@ -15,23 +15,21 @@ _TO_PYTHON = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "ABCDEFGHIJKLMNOPQRSTUV")  
 
 class Versions:
     """
-    Call it for a fresh version, greater than `after`, which another process made. Safe to call from several threads; other
-    processes' differ by 80 random bits.
+    Call it for a fresh version, greater than `after`, which another process made. Safe to call from several threads. The
+    versions of two instances differ by 79 random bits, drawn once: an instance must not be shared over a fork.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, *, after: str = "") -> None:
         self._clock = clock
         self._last = _number(after) if is_ulid(after) else 0
+        self._entropy = int.from_bytes(os.urandom(_ENTROPY // 8)) >> 1  # room to count on
         self._lock = Lock()
 
     def __call__(self) -> str:
         """A ULID greater than every one before it, also within one millisecond and when the clock goes back."""
         now = int(self._clock() * 1000)
         with self._lock:
-            if now > self._last >> _ENTROPY:
-                self._last = now << _ENTROPY | int.from_bytes(os.urandom(_ENTROPY // 8))
-            else:
-                self._last += 1
+            self._last = max(self._last, now << _ENTROPY | self._entropy) + 1
             return base32(self._last, 26)
 
 

@@ -52,7 +52,6 @@ def upload(store: Store, name: str, content: bytes = b"a,b\n1,2\n") -> Upload:
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         customer="acme",
-        head=content[:8192],
         source="sftp",
         user="bob",
         session="s1",

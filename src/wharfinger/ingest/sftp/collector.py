@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
@@ -19,6 +20,9 @@ T = TypeVar("T")
 GROUP = 64
 """Uploads that are committed together, at most."""
 
+ENOUGH = 16
+"""Uploads for which a group begins at once, while others are still being written."""
+
 PATIENCE = 0.002
 """Seconds that a group waits, at most, for uploads that are still being written."""
 
@@ -29,8 +33,8 @@ class Collector:
     """
     One thread for all that changes facts: uploads in groups, and changes of the tree.
 
-    Groups form on the event loop, so that the thread is woken once for each: of what is waiting when the group before is done,
-    or when no other upload is open that it could wait for. `land` is `ingest.land`, bound to a store and a ledger; `hint` is
+    The thread is woken once for a group: when ENOUGH are waiting, or all that are being written, or after PATIENCE. It goes on by
+    itself while there is enough for another. `land` is `ingest.land`, bound to a store and a ledger; `hint` is
     told the ids that landed, after the answers were given; `writing` says how many uploads are open now.
     """
 
@@ -46,7 +50,7 @@ class Collector:
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="collector", daemon=True)
         self._thread.start()
-        self._waiting: list[tuple[Upload, asyncio.Future[Arrival]]] = []
+        self._waiting: deque[tuple[Upload, asyncio.Future[Arrival]]] = deque()
         self._is_committing = False
         self._timer: asyncio.TimerHandle | None = None
         self._landed: list[str] = []
@@ -77,10 +81,13 @@ class Collector:
         """Begin a group, or wait a little for it to grow."""
         if self._is_committing:
             return
-        if len(self._waiting) >= min(GROUP, self._writing()):
+        if self._is_enough():
             self._begin()
         elif self._waiting and not self._timer:
             self._timer = self._loop.call_later(PATIENCE, self._begin)
+
+    def _is_enough(self) -> bool:
+        return len(self._waiting) >= max(1, min(ENOUGH, self._writing()))
 
     def _begin(self) -> None:
         if self._timer:
@@ -88,12 +95,19 @@ class Collector:
             self._timer = None
         if self._waiting and not self._is_committing:
             self._is_committing = True
-            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-            uploads = [upload for upload, _ in group]
-            self._do(lambda: self._land(uploads), partial(self._committed, [future for _, future in group]))
+            self._work.put(self._commit)
 
-    def _committed(self, futures: Sequence[asyncio.Future[Arrival]], answers: Any) -> None:
-        self._is_committing = False
+    def _commit(self) -> None:
+        """In the thread: one group after another, as long as there is enough for one and no other work."""
+        goes_on = True
+        while goes_on:
+            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            answers = _outcome(partial(self._land, [upload for upload, _ in group]))
+            goes_on = self._is_enough() and self._work.empty()
+            self._loop.call_soon_threadsafe(self._committed, [future for _, future in group], answers, goes_on)
+
+    def _committed(self, futures: Sequence[asyncio.Future[Arrival]], answers: Any, goes_on: bool) -> None:
+        self._is_committing = goes_on
         self._arrange()
         if isinstance(answers, Exception):  # the server outlives a group; each of its clients is told
             answers = [answers] * len(futures)

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from wharfinger.errors import NoSpace, NotFound, StoreError
@@ -15,7 +14,6 @@ from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Database, Entry, User
-from wharfinger.steps.sniff import HEAD
 from wharfinger.store import Store, disk
 from wharfinger.store.staging import Staged, Staging
 
@@ -197,13 +195,12 @@ class Intake:
         staged = writing.staged
         size, sha256 = await self._make_durable(staged) if staged.size > LARGE else staged.finish()
         return Upload(
-            path=Path(staged.path),
+            path=staged.path,
             key=writing.key,
             version=self._version(),
             size=size,
             sha256=sha256,
             customer=writing.user.customer,
-            head=staged.read(0, HEAD),
             weight=self._weight(writing.user.customer),
             source="sftp",
             user=writing.user.name,

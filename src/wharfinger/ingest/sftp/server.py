@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import asyncssh
 
 from wharfinger.config.settings import Customer, Sftp
 from wharfinger.errors import WharfingerError
-from wharfinger.ingest import land
+from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
 from wharfinger.ingest.sftp.collector import Collector
@@ -31,6 +30,7 @@ from wharfinger.ingest.sftp.session import Session
 from wharfinger.ingest.sftp.transport import Gangway
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import Database, User
+from wharfinger.model import Arrival
 from wharfinger.store import Store
 from wharfinger.store.staging import Staging
 from wharfinger.store.versions import Versions
@@ -63,20 +63,21 @@ async def serve(
     store: Store,
     staging: Staging,
     database: Database,
-    bucket: str,
+    land: Callable[[Sequence[Upload]], Sequence[Arrival | WharfingerError]],
     customers: Mapping[str, Customer],
     min_free: int,
     data: Path,
     hint: Callable[[Sequence[str]], None],
 ) -> Listener:
     """
-    Serve SFTP clients that connect to `bound` until `Listener.close`. `bucket` is where arrivals land, `min_free` the bytes that
-    must stay free on the store's disk, `hint` is told the ids of what landed. Raises ConfigError for unusable host keys.
+    Serve SFTP clients that connect to `bound` until `Listener.close`. `land` is `ingest.land`, bound to the store and the ledger;
+    `min_free` the bytes that must stay free on the store's disk; `hint` is told the ids of what landed. Raises ConfigError for
+    unusable host keys.
     """
     _raise_file_limit()
     keys = host_keys(settings.host_keys, data)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sftp")
-    collector = Collector(partial(land, store, database.ledger, bucket), hint=hint, writing=lambda: len(intake))
+    collector = Collector(land, hint=hint, writing=lambda: len(intake))
     intake = Intake(
         store=store,
         staging=staging,

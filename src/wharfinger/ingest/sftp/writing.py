@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from wharfinger.errors import StoreError
 from wharfinger.ledger import Entry, User
+from wharfinger.store.disk import start_writing
 from wharfinger.store.staging import Staged
 
 MAX_SIZE = 1 << 43
 """Bytes: nothing is taken beyond (8 TiB; the most that ext4 gives one file is 16)."""
 
 STRIDE = 16 << 20
-"""Bytes that a handle may write before it is asked again whether the disk has room for as many more."""
+"""Bytes that a handle may write before it is asked again whether the disk has room for as many more, and the disk begins with these."""
 
 
 class Writing:
@@ -109,6 +110,7 @@ class Writing:
         self._allowed -= count
         if self._allowed < 0:
             self._reserve(STRIDE)
+            start_writing(self.staged.fd)
             self._allowed = STRIDE
 
     def _begin(self, offset: int) -> None:

@@ -16,7 +16,7 @@ from wharfinger.model import Arrival
 
 
 def upload(n: int) -> Upload:
-    return Upload(Path(), f"acme/{n}", f"{n:026d}", 1, "00" * 32, "acme", b"x")
+    return Upload(Path(), f"acme/{n}", f"{n:026d}", 1, "00" * 32, "acme")
 
 
 def arrival(upload: Upload) -> Arrival:
@@ -30,9 +30,11 @@ class Landing:
         self.groups: list[list[str]] = []
         self.may_go = threading.Event()
         self.may_go.set()
+        self.has_begun = threading.Event()
         self.hinted: list[str] = []
 
     def land(self, uploads: Sequence[Upload]) -> list[Arrival | WharfingerError]:
+        self.has_begun.set()
         self.may_go.wait(10)
         self.groups.append([u.key for u in uploads])
         if any(u.key == "acme/13" for u in uploads):
@@ -78,7 +80,9 @@ def test_what_comes_during_a_commit_is_the_next_group(landing: Landing) -> None:
     async def run() -> None:
         it = collector(landing)
         landing.may_go.clear()
-        futures = [it.land(upload(n)) for n in range(100, 110 + GROUP)]
+        futures = [it.land(upload(100))]
+        await asyncio.to_thread(landing.has_begun.wait, 10)
+        futures += [it.land(upload(n)) for n in range(101, 110 + GROUP)]
         landing.may_go.set()
         await asyncio.gather(*futures)
         await it.close()
