@@ -171,6 +171,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
     await stopped.wait()
     await listener.close()
     hint.close()
+    store.close()
     database.close()
 
 

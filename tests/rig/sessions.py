@@ -48,7 +48,6 @@ class Desk:
         self.collector = Collector(
             partial(land, self.store, self.database.ledger, BUCKET),
             hint=self.hinted.extend,
-            writing=lambda: len(self.intake),
         )
         self.intake = Intake(
             store=self.store,

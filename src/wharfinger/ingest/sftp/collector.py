@@ -20,11 +20,8 @@ T = TypeVar("T")
 GROUP = 64
 """Uploads that are committed together, at most."""
 
-ENOUGH = 16
-"""Uploads for which a group begins at once, while others are still being written."""
-
 PATIENCE = 0.002
-"""Seconds that a group waits, at most, for uploads that are still being written."""
+"""Seconds that a group waits, at most, to become half as large as the one before."""
 
 _HINT = 0.001  # s after the answers: they are on their way to the clients, and the next group's arrivals share the hint
 
@@ -33,9 +30,9 @@ class Collector:
     """
     One thread for all that changes facts: uploads in groups, and changes of the tree.
 
-    The thread is woken once for a group: when ENOUGH are waiting, or all that are being written, or after PATIENCE. It goes on by
-    itself while there is enough for another. `land` is `ingest.land`, bound to a store and a ledger; `hint` is
-    told the ids that landed, after the answers were given; `writing` says how many uploads are open now.
+    A group is what came while the one before was committed, so that it is large under load and a single file waits for nobody. One that
+    is much smaller than the one before waits a little, and the thread goes on by itself if it need not. `land` is `ingest.land`, bound
+    to a store and a ledger; `hint` is told the ids that landed, after the answers were given.
     """
 
     def __init__(
@@ -43,14 +40,14 @@ class Collector:
         land: Callable[[Sequence[Upload]], Sequence[Arrival | WharfingerError]],
         *,
         hint: Callable[[Sequence[str]], None],
-        writing: Callable[[], int],
     ) -> None:
-        self._land, self._hint, self._writing = land, hint, writing
+        self._land, self._hint = land, hint
         self._loop = asyncio.get_running_loop()
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="collector", daemon=True)
         self._thread.start()
         self._waiting: deque[tuple[Upload, asyncio.Future[Arrival]]] = deque()
+        self._enough = 1  # uploads for which a group begins at once
         self._is_committing = False
         self._timer: asyncio.TimerHandle | None = None
         self._landed: list[str] = []
@@ -81,13 +78,10 @@ class Collector:
         """Begin a group, or wait a little for it to grow."""
         if self._is_committing:
             return
-        if self._is_enough():
+        if len(self._waiting) >= self._enough:
             self._begin()
         elif self._waiting and not self._timer:
             self._timer = self._loop.call_later(PATIENCE, self._begin)
-
-    def _is_enough(self) -> bool:
-        return len(self._waiting) >= max(1, min(ENOUGH, self._writing()))
 
     def _begin(self) -> None:
         if self._timer:
@@ -103,7 +97,8 @@ class Collector:
         while goes_on:
             group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
             answers = _outcome(partial(self._land, [upload for upload, _ in group]))
-            goes_on = self._is_enough() and self._work.empty()
+            self._enough = max(1, len(group) // 2)
+            goes_on = len(self._waiting) >= self._enough and self._work.empty()
             self._loop.call_soon_threadsafe(self._committed, [future for _, future in group], answers, goes_on)
 
     def _committed(self, futures: Sequence[asyncio.Future[Arrival]], answers: Any, goes_on: bool) -> None:

@@ -56,10 +56,6 @@ class Intake:
         self._open: dict[Writing, None] = {}  # as a set that keeps its order
         self._latest: dict[str, Writing] = {}  # by key
 
-    def __len__(self) -> int:
-        """How many uploads are open."""
-        return len(self._open)
-
     def __iter__(self) -> Iterator[Writing]:
         """The open uploads, oldest first."""
         return iter(list(self._open))

@@ -77,7 +77,7 @@ async def serve(
     _raise_file_limit()
     keys = host_keys(settings.host_keys, data)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sftp")
-    collector = Collector(land, hint=hint, writing=lambda: len(intake))
+    collector = Collector(land, hint=hint)
     intake = Intake(
         store=store,
         staging=staging,

@@ -47,13 +47,13 @@ def landing() -> Landing:
     return Landing()
 
 
-def collector(landing: Landing, writing: int = 0) -> Collector:
-    return Collector(landing.land, hint=landing.hinted.extend, writing=lambda: writing)
+def collector(landing: Landing) -> Collector:
+    return Collector(landing.land, hint=landing.hinted.extend)
 
 
 def test_an_upload_on_its_own_does_not_wait(landing: Landing) -> None:
     async def run() -> float:
-        it = collector(landing, writing=1)
+        it = collector(landing)
         began = asyncio.get_running_loop().time()
         assert (await it.land(upload(1))).key == "acme/1"
         took = asyncio.get_running_loop().time() - began
@@ -63,28 +63,36 @@ def test_an_upload_on_its_own_does_not_wait(landing: Landing) -> None:
     assert min(asyncio.run(run()) for _ in range(5)) < PATIENCE
 
 
-def test_a_group_waits_for_uploads_that_are_open_but_not_for_long(landing: Landing) -> None:
+async def one_and_then(count: int, it: Collector, landing: Landing) -> None:
+    """Land one upload, and so many that come while it is committed."""
+    landing.may_go.clear()
+    futures = [it.land(upload(100))]
+    await asyncio.to_thread(landing.has_begun.wait, 10)
+    futures += [it.land(upload(n)) for n in range(101, 101 + count)]
+    landing.may_go.set()
+    await asyncio.gather(*futures)
+
+
+def test_after_a_large_group_a_small_one_waits_a_little_for_more(landing: Landing) -> None:
     async def run() -> None:
-        it = collector(landing, writing=100)
+        it = collector(landing)
+        await one_and_then(GROUP, it, landing)
+        began = asyncio.get_running_loop().time()
         first = it.land(upload(1))
         await asyncio.sleep(0)
         second = it.land(upload(2))
         await asyncio.gather(first, second)
+        assert asyncio.get_running_loop().time() - began >= PATIENCE
         await it.close()
 
     asyncio.run(run())
-    assert landing.groups == [["acme/1", "acme/2"]]
+    assert landing.groups[2:] == [["acme/1", "acme/2"]]
 
 
 def test_what_comes_during_a_commit_is_the_next_group(landing: Landing) -> None:
     async def run() -> None:
         it = collector(landing)
-        landing.may_go.clear()
-        futures = [it.land(upload(100))]
-        await asyncio.to_thread(landing.has_begun.wait, 10)
-        futures += [it.land(upload(n)) for n in range(101, 110 + GROUP)]
-        landing.may_go.set()
-        await asyncio.gather(*futures)
+        await one_and_then(GROUP + 9, it, landing)
         await it.close()
 
     asyncio.run(run())
@@ -93,7 +101,7 @@ def test_what_comes_during_a_commit_is_the_next_group(landing: Landing) -> None:
 
 def test_each_upload_is_told_its_own_fate(landing: Landing) -> None:
     async def run() -> list[object]:
-        it = collector(landing, writing=100)
+        it = collector(landing)
         found = await asyncio.gather(*(it.land(upload(n)) for n in (6, 7, 8)), return_exceptions=True)
         await it.close()
         return [type(answer) for answer in found]
@@ -103,7 +111,7 @@ def test_each_upload_is_told_its_own_fate(landing: Landing) -> None:
 
 def test_a_group_that_fails_as_a_whole_fails_each_and_not_the_next(landing: Landing) -> None:
     async def run() -> list[object]:
-        it = collector(landing, writing=100)
+        it = collector(landing)
         found = await asyncio.gather(*(it.land(upload(n)) for n in (12, 13)), return_exceptions=True)
         found.append(await it.land(upload(14)))
         await it.close()
@@ -114,7 +122,7 @@ def test_a_group_that_fails_as_a_whole_fails_each_and_not_the_next(landing: Land
 
 def test_others_are_woken_after_the_answers_and_once_for_all(landing: Landing) -> None:
     async def run() -> None:
-        it = collector(landing, writing=100)
+        it = collector(landing)
         await asyncio.gather(*(it.land(upload(n)) for n in (1, 2)))
         assert landing.hinted == []
         while not landing.hinted:
@@ -127,7 +135,7 @@ def test_others_are_woken_after_the_answers_and_once_for_all(landing: Landing) -
 
 def test_closing_commits_what_waits(landing: Landing) -> None:
     async def run() -> Arrival:
-        it = collector(landing, writing=100)
+        it = collector(landing)
         future = it.land(upload(1))
         await it.close()
         return future.result()

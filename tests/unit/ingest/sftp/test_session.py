@@ -784,7 +784,7 @@ def test_a_busy_ledger_fails_the_close_and_the_retry_is_the_only_arrival(impatie
     assert "try again" in refused.text
     ann.put("/inbound/a", b"abc")
     assert [impatient.content(record) for record in impatient.files()] == [b"abc"]
-    assert len(impatient.intake) == 0
+    assert not list(impatient.intake)
 
 
 @pytest.fixture

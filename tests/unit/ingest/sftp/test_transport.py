@@ -1,0 +1,50 @@
+"""What lies under SSH: nobody's flood holds up another connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import defaultdict
+from contextlib import suppress
+
+import uvloop
+
+from wharfinger.ingest.sftp.transport import TURN, Gangway
+
+
+class Listening(asyncio.Protocol):
+    """Notes what is read from a connection in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.reads = defaultdict[int, list[int]](list)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.reads[self.turn].append(len(data))
+
+
+def test_a_flood_leaves_others_their_turn() -> None:
+    listening = Listening()
+
+    async def serve(bound: socket.socket, sent: int) -> None:
+        server = await Gangway(bound).create_server(lambda *_: listening)
+        async with asyncio.timeout(20):
+            while sum(map(sum, listening.reads.values())) < sent:
+                listening.turn += 1
+                await asyncio.sleep(0)
+        server.close()
+        listening.transport.close()
+        await asyncio.sleep(0.01)  # uvloop frees them
+
+    with socket.create_server(("127.0.0.1", 0)) as bound, socket.create_connection(bound.getsockname()) as flood:
+        flood.setblocking(False)
+        sent = 0
+        with suppress(BlockingIOError):
+            while True:
+                sent += flood.send(bytes(TURN))
+        uvloop.run(serve(bound, sent))
+    for reads in listening.reads.values():
+        assert sum(reads[:-1]) < TURN, "it was read from once more in a turn that was over"
