@@ -2,8 +2,8 @@
 The bare disk: what a custodian's duty costs without network, ledger or process boundary.
 
 Stage, hash, fdatasync and rename each file, and sync the directory once for each group: one thread. Run as a program of its own,
-so that it meets the same slower disk as the servers: `disk.py DIRECTORY FILES BYTES` prints the seconds that all took, and the
-median of one fdatasync.
+so that it meets the same slower disk as the servers: `disk.py DIRECTORY FILES BYTES GROUP` prints the seconds that all took, and
+the median of one fdatasync.
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from statistics import median
 GROUP = 64  # files that share a directory sync
 
 
-def rate(directory: Path, files: int, size: int, env: Mapping[str, str]) -> float:
+def rate(directory: Path, files: int, size: int, env: Mapping[str, str], *, group: int = GROUP) -> float:
     """Durable files a second."""
-    return files / measured(directory, files, size, env)[0]
+    return files / measured(directory, files, size, env, group=group)[0]
 
 
-def measured(directory: Path, files: int, size: int, env: Mapping[str, str]) -> tuple[float, float]:
+def measured(
+    directory: Path, files: int, size: int, env: Mapping[str, str], *, group: int = GROUP
+) -> tuple[float, float]:
     """Seconds for all files, and for the fdatasync of one (median)."""
-    command = [sys.executable, __file__, str(directory), str(files), str(size)]
+    command = [sys.executable, __file__, *map(str, (directory, files, size, group))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env, timeout=600)
     all_s, sync_s = map(float, done.stdout.split())
     return all_s, sync_s
 
 
-def keep(directory: Path, files: int, size: int) -> tuple[float, float]:
-    """Keep `files` files of `size` bytes under `directory`, which is made; as `measured`."""
+def keep(directory: Path, files: int, size: int, group: int) -> tuple[float, float]:
+    """Keep `files` files of `size` bytes under `directory`, which is made, `group` of them at a time; as `measured`."""
     stage, objects = directory / "stage", directory / "objects"
     stage.mkdir(parents=True)
     objects.mkdir()
     body, syncs = memoryview(os.urandom(size + files)), list[float]()
     folder = os.open(objects, os.O_RDONLY)
     begun = time.perf_counter()
-    for start in range(0, files, GROUP):
-        for n in range(start, min(start + GROUP, files)):
+    for start in range(0, files, group):
+        for n in range(start, min(start + group, files)):
             syncs.append(_keep_one(f"{stage}/{n}", f"{objects}/{n}", body[n : n + size]))
         os.fsync(folder)
     return time.perf_counter() - begun, median(syncs)
@@ -61,4 +63,4 @@ def _keep_one(staged: str, final: str, body: memoryview) -> float:
 
 
 if __name__ == "__main__":
-    print(*keep(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    print(*keep(Path(sys.argv[1]), *map(int, sys.argv[2:])))

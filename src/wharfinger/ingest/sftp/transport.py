@@ -15,6 +15,9 @@ from typing import Any, cast
 TURN = 64 << 10
 """Bytes that are read from one connection before all others have their turn: libuv by itself reads 32 times 256 KB, up to 80 ms of work."""
 
+PIECE = 64 << 10
+"""Bytes that are handed on at a time: for each packet that asyncssh cuts off, it copies all that is behind it."""
+
 
 class Corked(asyncio.Transport):
     """A transport that gathers writes until `flush`, or until the loop has run what is ready."""
@@ -86,7 +89,8 @@ class _Boarding(asyncio.Protocol):
         self._protocol.connection_made(self._corked)
 
     def data_received(self, data: bytes) -> None:
-        self._protocol.data_received(data)
+        for start in range(0, len(data), PIECE):
+            self._protocol.data_received(data[start : start + PIECE])
         self._corked.flush()  # what was answered at once
         self._read += len(data)
         if self._read >= TURN and not self._transport.is_closing():
