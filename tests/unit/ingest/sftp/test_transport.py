@@ -7,8 +7,10 @@ import socket
 from collections import defaultdict
 from contextlib import suppress
 
+import pytest
 import uvloop
 
+from wharfinger.ingest.sftp import transport
 from wharfinger.ingest.sftp.transport import TURN, Gangway
 
 
@@ -26,7 +28,8 @@ class Listening(asyncio.Protocol):
         self.reads[self.turn].append(len(data))
 
 
-def test_a_flood_leaves_others_their_turn() -> None:
+def test_a_flood_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "PIECE", 1 << 20)  # so that what is noted are whole reads
     listening = Listening()
 
     async def serve(bound: socket.socket, sent: int) -> None:
