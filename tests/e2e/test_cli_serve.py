@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,19 @@ def test_a_worker_that_dies_is_told_and_started_again(wharf: Wharf) -> None:
         wharf.write("a.csv", "a,b\n1,2\n")
         wharf("put", "a.csv", "--customer", "acme")
         wait_until("one file is transferred", transferred(wharf, 1))
+
+
+def test_trouble_that_lasts_is_one_line_and_no_traceback(wharf: Wharf) -> None:
+    wharf("files")
+    with closing(sqlite3.connect(wharf.place / "data" / "ledger.db")) as ledger:
+        ledger.execute("DROP TABLE name")
+    listener = wharf.start("listen")
+    assert listener.stderr
+    told = listener.stderr.readline()
+    time.sleep(2.5)  # more than two ticks
+    listener.terminate()
+    assert re.match(r"partial uploads cannot be looked after; .*: LEDGER_FAILED: .*no such table", told)
+    assert listener.communicate(timeout=30) == ("", "")
 
 
 def test_doctor_knows_its_own_server(wharf: Wharf) -> None:

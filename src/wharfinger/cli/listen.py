@@ -6,6 +6,7 @@ import socket
 
 import click
 
+from wharfinger.cli import log
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.errors import UsageError
@@ -23,6 +24,7 @@ def command(session: Session, fd: int | None) -> None:
     """Receive files by SFTP until it is stopped."""
     from wharfinger import app
 
+    log.configure()
     place = session.settings.listeners.sftp
     if place is None:
         raise UsageError("the configuration wants no SFTP listener", fix="give it one: listeners: {sftp: {}}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from wharfinger.cli import log
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 
@@ -20,4 +21,5 @@ def command(session: Session, express: bool) -> None:
     """
     from wharfinger import app
 
+    log.configure()
     app.work(session.settings, express=express)

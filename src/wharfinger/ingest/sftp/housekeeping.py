@@ -39,9 +39,10 @@ class Housekeeping:
         self._clock = clock
         self._seen: set[Writing] = set()  # open at the last tick
         self._unknown: set[str] = set()  # staged ids that had no row in the last round
+        self._trouble = ""  # what went wrong the last time
 
     async def run(self) -> None:
-        """Tick, and make rounds, until cancelled."""
+        """Tick, and make rounds, until cancelled. Trouble with the ledger or the disk passes; it is logged when it begins and ends."""
         due = 0.0
         while True:
             try:
@@ -49,17 +50,18 @@ class Housekeeping:
                 if time.monotonic() >= due:
                     await self.round()
                     due = time.monotonic() + ROUND
-            except Exception:  # trouble with the ledger or the disk passes, and the server outlives it
-                _log.exception("partial uploads could not be looked after; next try in %g s", TICK)
+                self._tell(None)
+            except Exception as exc:  # the server outlives it
+                self._tell(exc)
             await asyncio.sleep(TICK)
 
     async def tick(self) -> None:
         """Enter the uploads that were open at the last tick too."""
         writings = [w for w in self._intake if w.changed and not w.is_marked]
         lasting = [w for w in writings if w in self._seen]
-        self._seen = set(writings).difference(lasting)
         if lasting:
             await self._intake.mark(lasting)
+        self._seen = set(writings)
 
     async def round(self) -> None:
         """Set the sizes of partials right, remove those that have expired, and staged bytes without a row."""
@@ -71,6 +73,13 @@ class Housekeeping:
         for id in unknown & self._unknown:  # a row may be on its way: it has one round's time to appear
             await self._intake.aside(self._intake.drop, id)
         self._unknown = unknown
+
+    def _tell(self, error: Exception | None) -> None:
+        before, self._trouble = self._trouble, repr(error) if error else ""
+        if error and self._trouble != before:
+            _log.error("partial uploads cannot be looked after; tried again every %g s", TICK, exc_info=error)
+        elif before and not error:
+            _log.warning("partial uploads are looked after again")
 
     def _look_after(self, entry: Entry) -> None:
         try:

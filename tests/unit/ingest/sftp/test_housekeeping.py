@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from pathlib import Path
+
+import apsw
+import pytest
 
 from rig.packets import CREAT, NO_SUCH_FILE, W
 from rig.sessions import Client, Desk
+from wharfinger.errors import Busy
+from wharfinger.ingest.sftp import housekeeping
 from wharfinger.ledger import Entry
 
 
@@ -126,3 +134,34 @@ def test_uploads_under_way_survive_every_round(desk: Desk) -> None:
         desk.run(desk.housekeeping.round())
     assert client.close(handle).code == client.close(unmarked).code == 0
     assert [desk.content(record) for record in desk.files()] == [b"abc", b"abc"]
+
+
+def test_trouble_that_lasts_is_logged_when_it_begins_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(housekeeping, "TICK", 0.01)
+    desk = Desk(tmp_path, patience_s=0.01)
+    begin(desk.sign_in(), "/inbound/a", b"abc")
+    other = apsw.Connection(str(tmp_path / "ledger.db"))
+    other.execute("BEGIN IMMEDIATE")
+    keep_house(desk, 0.5)
+    (begun,) = caplog.records
+    assert begun.exc_info
+    assert begun.exc_info[0] is Busy
+    other.execute("ROLLBACK")
+    other.close()
+    keep_house(desk, 0.5)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
+    assert [row.path for row in rows(desk)] == ["acme/inbound/a"]
+    desk.close()
+
+
+def keep_house(desk: Desk, seconds: float) -> None:
+    async def run() -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await desk.housekeeping.run()
+        except TimeoutError:
+            pass
+
+    desk.run(run())
