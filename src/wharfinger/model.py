@@ -164,6 +164,7 @@ class Run:
     crashes: int  # crashes while it ran alone
     solo: bool  # claimed alone, because it ran when a lease expired
     checkpoint: Checkpoint | None = None
+    replays: int = 0  # how often it was started again from the beginning
 
 
 @dataclass(frozen=True, slots=True)

@@ -737,6 +737,22 @@ def test_a_dead_run_is_replayed_from_the_start(ledger: Ledger, catalog: Catalog)
     assert kinds(catalog, run.id) == ["arrived", "retry", "failed", "replayed"]
 
 
+def test_replays_are_counted_and_nothing_else_that_begins_again_is(ledger: Ledger, clock: Clock) -> None:
+    arrived(ledger)
+    ledger.release([lease(claimed(ledger))])
+    ledger.settle([retried(claimed(ledger), START)])
+    claimed(ledger)
+    clock.forward(31)
+    ledger.sweep()
+    run = claimed(ledger)
+    assert run.replays == 0
+    for n, end in enumerate([failed, quarantined, transferred, unrouted], 1):
+        ledger.settle([end(run)])
+        assert [ledger.replay([run.id]) for _ in range(2)] == [[True], [True]]  # the second finds it where it is
+        run = claimed(ledger)
+        assert run.replays == n
+
+
 def test_a_replayed_poison_file_is_not_alone_any_more(ledger: Ledger, clock: Clock) -> None:
     [arrival] = arrived(ledger)
     claimed(ledger)

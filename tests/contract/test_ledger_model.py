@@ -48,6 +48,7 @@ class Modelled:
     tries: int = 0
     crashes: int = 0
     solo: bool = False
+    replays: int = 0
     until: float = 0  # due, or the end of the lease
     owner: str = ""
     events: int = 1
@@ -73,7 +74,7 @@ class Modelled:
     def restart(self) -> None:
         begun = self.state != "ready" or self.until or self.tries or self.crashes or self.solo
         if begun:
-            self.tries, self.crashes, self.solo = 0, 0, False
+            self.tries, self.crashes, self.solo, self.replays = 0, 0, False, self.replays + 1
             self.become("queued", "ready")
 
 
@@ -121,6 +122,7 @@ class LedgerMachine(RuleBasedStateMachine):
             m = self.model[run.id]
             m.token += 1
             assert (run.token, run.tries, run.crashes, run.solo) == (m.token, m.tries, m.crashes, m.solo)
+            assert run.replays == m.replays
             m.status, m.state, m.owner, m.until = "processing", "leased", owner, self.clock.now + LEASE_S
         self.runs += runs
 

@@ -61,6 +61,26 @@ def test_a_settle_that_comes_too_late_leaves_the_run_to_its_successor(
     account.check({"f0.txt": SENT["f0.txt"]}, {"f0.txt": 1})
 
 
+def test_a_worker_that_removes_checkpoints_too_late_leaves_a_replay_its_own(
+    tmp_path: Path, results: dict[str, bytes]
+) -> None:
+    prepare(tmp_path)
+    account = Account(tmp_path, {"f0.txt": results["f0.txt"]})
+    put(tmp_path, {"f0.txt": SENT["f0.txt"]})
+    with stopped_at(tmp_path, "store.deleting") as zombie:
+        (record,) = account.settle()
+        wharf(tmp_path, "replay", record["file_id"])
+        with stopped_at(tmp_path, "worker.checkpointed") as successor:
+            zombie.send_signal(signal.SIGCONT)
+            zombie.terminate()
+            assert zombie.wait(30) == 0
+            assert len(wharf(tmp_path, "store", "ls", "--bucket", "checkpoints")) == 1
+            successor.send_signal(signal.SIGCONT)
+            account.settle()
+    account.check({"f0.txt": SENT["f0.txt"]}, {"f0.txt": 1})
+    assert wharf(tmp_path, "store", "ls", "--bucket", "checkpoints") == []
+
+
 @contextmanager
 def stopped_at(directory: Path, point: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker that has come to this point, and does not move."""

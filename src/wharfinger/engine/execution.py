@@ -178,7 +178,9 @@ class Execution:
         ]
 
     def _kept_ref(self, stage: Stage, n: int, content: Content) -> ObjectRef:
-        key, version = f"{self.run.id}/{stage.bound.name}/{n}", self._version(stage, f"output {n}")
+        """The same at every repeat, another at each replay: somebody may still be removing what the run kept until it ended."""
+        key = f"{self.run.id}/{self.run.replays}/{stage.bound.name}/{n}"
+        version = self._version(stage, f"output {n}")
         return ObjectRef(CHECKPOINTS, key, version, content.size, content.sha256(self._store))
 
     def checkpoint(self) -> Checkpoint:

@@ -67,7 +67,10 @@ class Ledger(Protocol):
         ...
 
     def replay(self, files: Sequence[str]) -> list[bool]:
-        """Make the runs of these files ready again from the start (tries, crashes and checkpoint forgotten), if they are not leased."""
+        """
+        Make the runs of these files ready again from the start, if they are not leased: tries, crashes and checkpoint forgotten.
+        One that has begun is one more time replayed; one that has not stays as it is.
+        """
         ...
 
     def spent(self) -> list[Lease]:

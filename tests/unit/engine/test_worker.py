@@ -389,6 +389,21 @@ def test_what_a_dead_worker_did_not_remove_goes_with_the_next_claim(yard: Yard) 
     assert [*yard.store.list("checkpoints")] == []
 
 
+def test_a_removal_that_comes_too_late_takes_nothing_from_a_replay(yard: Yard) -> None:
+    (arrival,) = yard.land({"a": b"transient"})
+    worker = yard.worker(a_pipeline(bound("upper", checkpoint=True), bound("obey")))
+    worker.turn()
+    (run,) = wait_until("the retry is due", lambda: yard.ledger.claim("dead", 1, 30.0))
+    yard.ledger.settle([Outcome(run.id, run.token, State.DEAD, Status.FAILED)])
+    (before,) = yard.store.list("checkpoints")
+    yard.ledger.replay([arrival.file_id])
+    worker.turn()
+    yard.store.delete([before.ref])
+    (run,) = wait_until("the retry is due", lambda: yard.ledger.claim("next", 1, 30.0))
+    assert run.checkpoint
+    assert yard.store.head(run.checkpoint.kept) == [9]
+
+
 def test_what_a_checkpoint_kept_before_the_last_goes_too(yard: Yard) -> None:
     yard.land({"a": b"transient"})
     shout, again = bound("upper", checkpoint=True), bound("upper", name="again", checkpoint=True)

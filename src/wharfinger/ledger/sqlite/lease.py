@@ -34,7 +34,8 @@ UPDATE run SET due = NULL WHERE id IN
 """
 
 _HEAD_OF_LANE = f"""
-SELECT r.id, r.rank, r.status, r.token + 1, r.tries, r.crashes, r.solo, r.checkpoint, f.{row.ARRIVAL.replace(", ", ", f.")}
+SELECT r.id, r.rank, r.status, r.token + 1, r.tries, r.crashes, r.solo, r.checkpoint, r.replays,
+  f.{row.ARRIVAL.replace(", ", ", f.")}
 FROM run r CROSS JOIN file f ON f.file_id = r.id
 WHERE {_READY} AND r.lane = ? AND r.size <= ? ORDER BY r.rank LIMIT ?
 """
@@ -91,5 +92,6 @@ def release(tx: apsw.Connection, leases: Sequence[Lease], now_us: int) -> list[b
 
 
 def _run(r: tuple[Any, ...], deadline: float) -> Run:
-    id, _, _, token, tries, crashes, solo, checkpoint, *arrival = r
-    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), row.to_checkpoint(checkpoint))
+    id, _, _, token, tries, crashes, solo, checkpoint, replays, *arrival = r
+    resumed = row.to_checkpoint(checkpoint)
+    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), resumed, replays)

@@ -24,7 +24,7 @@ WHERE id = ?
 
 _REPLAY = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
-  checkpoint = NULL, revision = NULL, error = '', transferred = NULL WHERE id = ?
+  checkpoint = NULL, replays = replays + 1, revision = NULL, error = '', transferred = NULL WHERE id = ?
 """
 
 

@@ -69,7 +69,12 @@ VERSION_2 = """
 CREATE INDEX run_spent ON run(id) WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased';
 """
 
-STEPS = (VERSION_1, VERSION_2)
+VERSION_3 = """
+-- How often the run was started again from the beginning: what it keeps then has other names.
+ALTER TABLE run ADD COLUMN replays INTEGER NOT NULL DEFAULT 0;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 
