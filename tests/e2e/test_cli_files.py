@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -90,6 +91,27 @@ def test_put_of_a_large_file_shows_a_bar_at_a_terminal_only(wharf: Wharf) -> Non
 
 def test_put_a_hundred_and_more_files(wharf: Wharf) -> None:
     assert len(set(put(wharf, *(f"{n}.csv" for n in range(205))))) == 205
+
+
+REFUSES_LATER_ONES = """
+CREATE TRIGGER refuse BEFORE INSERT ON file WHEN new.key GLOB '*/later-*' BEGIN SELECT raise(ABORT, 'refused'); END
+"""
+
+
+def test_put_tells_what_landed_where_the_ledger_refuses_the_rest(wharf: Wharf) -> None:
+    wharf("files")
+    with closing(sqlite3.connect(wharf.place / "data" / "ledger.db")) as db:
+        db.execute(REFUSES_LATER_ONES)
+    names = [*(f"{n}.csv" for n in range(100)), "later-1.csv", "later-2.csv"]
+    for name in names:
+        wharf.write(name, TABLE)
+    said = wharf("put", *names, "--customer", "acme", "--json")
+    assert said.code == 5
+    taken = {row["file"] for row in said.json if row["file_id"]}
+    assert taken == {record["key"].rpartition("/")[2] for record in wharf("files", "--json").json} == {*names[:100]}
+    assert said.err.count("error: LEDGER_FAILED:") == 1
+    assert "later-1.csv\n" in said.err
+    assert "later-2.csv\n" in said.err
 
 
 def test_status_of_nothing_says_what_to_do(wharf: Wharf) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ import click
 
 from wharfinger.cli import choose
 from wharfinger.cli.frame import Verb
-from wharfinger.cli.problem import Exit, problem
+from wharfinger.cli.problem import Exit, Problem, problem
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, complain, listing, progress, say
 from wharfinger.cli.space import free_space
-from wharfinger.cli.words import many, size
+from wharfinger.cli.words import many, plain, size
 from wharfinger.engine.scratch import Workroom
-from wharfinger.errors import NameRefused, NoSpace, UsageError, WharfingerError
+from wharfinger.errors import LedgerError, NameRefused, NoSpace, UsageError, WharfingerError
 from wharfinger.ingest import Upload, land
 from wharfinger.ledger import MANY
 from wharfinger.model import Arrival
@@ -112,17 +113,22 @@ def _batches(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
 
 
 def _take(session: Session, customer: str, batch: Sequence[Wanted], advance: Advance) -> list[Arrival | Exception]:
-    """Stage each file, named by its version, and land together those that could be staged."""
-    room = Workroom(session.store.scratch())
+    """Stage each file and land together those that could be staged. What fails is answered: earlier batches are in custody."""
     try:
-        scratch = Path(room.path)
-        fresh = Versions(after=session.database.catalog.newest_version())
-        staged = [_staged(session, customer, w, scratch / fresh(), advance) for w in batch]
-        uploads = [upload for upload in staged if isinstance(upload, Upload)]
-        landed = iter(land(session.store, session.database.ledger, session.settings.bucket, uploads))
-        return [next(landed) if isinstance(one, Upload) else one for one in staged]
-    finally:
-        room.close()
+        with closing(Workroom(session.store.scratch())) as room:
+            fresh = Versions(after=session.database.catalog.newest_version())
+            staged = [_staged(session, customer, w, Path(room.path) / fresh(), advance) for w in batch]
+            landed = iter(_landed(session, [upload for upload in staged if isinstance(upload, Upload)]))
+            return [next(landed) if isinstance(one, Upload) else one for one in staged]
+    except (OSError, WharfingerError) as error:  # there is no room to stage in, or the ledger cannot be read
+        return [error] * len(batch)
+
+
+def _landed(session: Session, uploads: Sequence[Upload]) -> Sequence[Arrival | WharfingerError]:
+    try:
+        return land(session.store, session.database.ledger, session.settings.bucket, uploads)
+    except LedgerError as error:
+        return [error] * len(uploads)
 
 
 def _staged(session: Session, customer: str, wanted: Wanted, to: Path, advance: Advance) -> Upload | Exception:
@@ -170,17 +176,27 @@ def _stage(session: Session, customer: str, wanted: Wanted, to: Path, advance: A
 
 def _tell(session: Session, taken: Sequence[tuple[Wanted, Arrival | Exception]]) -> int:
     """Show what was taken, complain of the rest, and answer the exit code."""
-    refused = [problem(answer) for _, answer in taken if isinstance(answer, Exception)]
+    refused = _refused(taken)
     rows = [_row(wanted, answer) for wanted, answer in taken]
     shown = rows if session.json else [row for row in rows if row["file_id"]]
     if shown:
         listing(shown, COLUMNS, json=session.json)
-    for told in refused:
-        complain(told.message, code=told.code, fix=told.fix)
-    if len(refused) == len(taken):
-        return refused[0].exit
-    say(f"{many(len(taken) - len(refused), 'file')} in custody; what becomes of them: wharf files")
+    for told, paths in refused.items():
+        complain("\n  ".join([told.message, *(paths if len(paths) > 1 else ())]), code=told.code, fix=told.fix)
+    kept = len(taken) - sum(map(len, refused.values()))
+    if not kept:
+        return next(iter(refused)).exit
+    say(f"{many(kept, 'file')} in custody; what becomes of them: wharf files")
     return Exit.PARTLY if refused else Exit.OK
+
+
+def _refused(taken: Sequence[tuple[Wanted, Arrival | Exception]]) -> dict[Problem, list[str]]:
+    """Each thing that went wrong, once, with the files that it left behind."""
+    refused: dict[Problem, list[str]] = {}
+    for wanted, answer in taken:
+        if isinstance(answer, Exception):
+            refused.setdefault(problem(answer), []).append(plain(str(wanted.path)))
+    return refused
 
 
 def _row(wanted: Wanted, answer: Arrival | Exception) -> dict[str, Any]:
