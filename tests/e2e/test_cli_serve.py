@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,27 @@ def test_doctor_tells_another_installation_by_its_host_key(wharf: Wharf, tmp_pat
     assert found["sftp"]["verdict"] == "fail"
     assert f"another installation of wharf (its host key is {told['fingerprint']})" in found["sftp"]["text"]
     assert found["sftp"]["fix"]
+
+
+def test_doctor_takes_a_wharf_that_is_slow_to_answer_for_no_stranger(wharf: Wharf) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy, ThreadPoolExecutor(1) as clerk:
+        busy.settimeout(30)
+        clerk.submit(greet, busy, times=2)
+        env = {"WHARF_LISTENERS__SFTP__PORT": str(busy.getsockname()[1])}
+        found = {f["part"]: f for f in wharf("doctor", "--json", env=env).json["findings"]}
+    assert found["sftp"]["verdict"] == "warn"
+    assert "shows no host key within 5 s" in found["sftp"]["text"]
+    assert "wharf doctor" in found["sftp"]["fix"]
+
+
+def greet(busy: socket.socket, times: int) -> None:
+    """Greet so many clients as wharf does, and say no more until they have gone."""
+    for _ in range(times):
+        client, _address = busy.accept()
+        with client:
+            client.sendall(b"SSH-2.0-wharfinger\r\n")
+            while client.recv(1 << 16):
+                pass
 
 
 def test_a_ledger_in_use_is_not_moved_aside(wharf: Wharf) -> None:

@@ -185,19 +185,21 @@ def _listener(sftp: Sftp, data: Path) -> Finding:
 
 
 def _occupied(sftp: Sftp, where: str, data: Path) -> Finding:
-    """Ours is who has our host key; the greeting alone is that of every wharf."""
-    from wharfinger.ingest.sftp.hostkey import answering_key, known_keys
+    """Ours is who has our host key; the greeting alone is that of every wharf, and one that is busy may not come to more."""
+    from wharfinger.ingest.sftp.hostkey import ANSWER_S, answering_key, known_keys
 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(sftp.host, sftp.host)  # noqa: S104
     said = _greeting(host, sftp.port)
     key = asyncio.run(answering_key(host, sftp.port)) if said else None
     if key and key.public_data in {ours.public_data for ours in known_keys(sftp.host_keys, data)}:
         return Finding("sftp", "ok", f"wharf serves {where}")
-    if "wharf" in said.lower():
-        shown = f"its host key is {key.get_fingerprint()}" if key else "it shows no host key"
-        other = f"another installation of wharf ({shown})"
-    else:
+    if "wharf" not in said.lower():
         other = f"another program ({said})" if said else "another program, which does not greet as SSH does,"
+    elif key:
+        other = f"another installation of wharf (its host key is {key.get_fingerprint()})"
+    else:
+        text = f"wharf greets at {where}, but shows no host key within {ANSWER_S:g} s: it is busy, or not this installation's"
+        return Finding("sftp", "warn", text, "wharf doctor again, when this machine has less to do")
     return Finding("sftp", "fail", f"{other} holds {where}", "stop it, or set another port under `listeners: sftp:`")
 
 
