@@ -20,7 +20,7 @@ from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import ConfigError, LedgerError, UsageError
-from wharfinger.ledger import Database
+from wharfinger.ledger import MANY, Database
 from wharfinger.ledger.hint import Hint
 from wharfinger.store import Store, Target, disk
 
@@ -204,16 +204,17 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
 
 
 def _refuse_lost(database: Database, settings: Settings) -> None:
-    """A new ledger in the place of a lost one would hide what is in custody. One that has users is not new: a crash left objects."""
+    """
+    A new ledger in the place of a lost one would hide what is in custody. Where it has users, a crash may have come before the first
+    arrival was recorded: that leaves one group of objects.
+    """
     from wharfinger.ingest.rebuild import lost
 
-    if database.accounts.users():
-        return
     with closing(open_store(settings)) as store:
         count = lost(store, database.catalog, settings.bucket)
-    if count:
+    if count > (MANY if database.accounts.users() else 0):
         raise LedgerError(
-            f"the store holds {count} that arrived, the ledger knows none",
+            f"the ledger knows none of the oldest files in the store ({count} were looked up)",
             code="LEDGER_LOST",
             fix="wharf ledger rebuild; then start again",
         )

@@ -105,10 +105,21 @@ def test_a_lost_ledger_is_noticed_and_nobody_serves_without_it(wharf: Wharf) -> 
     put(wharf, "a.csv", "b.csv")
     lose_ledger(wharf)
     assert findings(wharf)["ledger"] == "fail"
-    assert "the store has 2 objects" in wharf("status").err
+    assert "the ledger knows none of the oldest files in the store" in wharf("status").err
     assert "wharf ledger rebuild" in wharf.refused("serve", code="LEDGER_LOST", exit=1)
     wharf("ledger", "rebuild")
     assert findings(wharf)["ledger"] == "ok"
+
+
+def test_a_lost_ledger_is_noticed_also_where_users_and_new_files_came_since(wharf: Wharf) -> None:
+    put(wharf, *(f"{n}.csv" for n in range(101)))
+    lose_ledger(wharf)
+    wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
+    assert "wharf ledger rebuild" in wharf.refused("serve", code="LEDGER_LOST", exit=1)
+    put(wharf, "new.csv")
+    assert findings(wharf)["ledger"] == "fail"
+    assert "wharf ledger rebuild" in wharf("status").err
+    wharf.refused("serve", code="LEDGER_LOST", exit=1)
 
 
 def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept(wharf: Wharf) -> None:

@@ -95,7 +95,7 @@ def _ledger(session: Session) -> Iterator[Finding]:
     import apsw
 
     if missing := lost(session.store, session.database.catalog, session.settings.bucket):
-        said = f"the store has {many(missing, 'object')}, the ledger none: it was lost"
+        said = f"it knows none of the oldest files in the store ({many(missing, 'file')} looked up): it was lost"
         yield Finding("ledger", "fail", said, "wharf ledger rebuild")
         return
     counts = session.database.catalog.counts()

@@ -94,8 +94,10 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
 
 
 def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator[str]:
-    if not any(counts.files.values()):
-        yield _why_none(session)
+    if lost(session.store, session.database.catalog, session.place.bucket):
+        yield "the ledger knows none of the oldest files in the store; bring it back: wharf ledger rebuild"
+    elif not any(counts.files.values()):
+        yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
     if found["unrouted"]:
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
     files = found["files"]
@@ -106,9 +108,3 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         yield f"{bad} quarantined, the bytes are at fault: wharf files --status quarantined, then tell the senders"
     if not found["takes_uploads"]:
         yield "uploads are refused until there is more room on the disk"
-
-
-def _why_none(session: Session) -> str:
-    if missing := lost(session.store, session.database.catalog, session.place.bucket):
-        return f"the store has {many(missing, 'object')}, the ledger none; bring the ledger back: wharf ledger rebuild"
-    return "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"

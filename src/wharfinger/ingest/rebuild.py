@@ -85,10 +85,12 @@ def rebuild(store: Store, ledger: Ledger, bucket: str, *, seen: Callable[[Rebuil
 
 
 def lost(store: Store, catalog: Catalog, bucket: str) -> int:
-    """How many arrivals of `bucket` the store's journal tells of, where the ledger has no file at all; else 0, at once."""
-    if any(catalog.counts().files.values()):
-        return 0
-    return sum(map(_has_landed, store.list(bucket)))
+    """
+    How many arrivals of `bucket` the store's journal begins with, counted up to MANY + 1, if the ledger knows none of these: it is
+    not the one that recorded them. Else 0. Up to MANY may be what a crash left before the first arrival was recorded.
+    """
+    oldest = [listed.about["file_id"] for listed in islice(filter(_has_landed, store.list(bucket)), MANY + 1)]
+    return 0 if any(catalog.file(file_id) for file_id in oldest) else len(oldest)
 
 
 def unrecorded(store: Store, catalog: Catalog, bucket: str, *, before: float) -> Iterator[ObjectRef]:

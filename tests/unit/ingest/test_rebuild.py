@@ -122,6 +122,24 @@ def test_a_ledger_is_lost_where_the_store_has_arrivals_and_it_has_none(
     assert (lost(store, empty.catalog, "inbox"), lost(store, database.catalog, "inbox")) == (2, 0)
 
 
+def test_a_ledger_is_not_lost_for_what_a_crash_left_or_for_what_is_younger(
+    store: Store, database: Database, empty: Database
+) -> None:
+    taken(store, empty, *(f"{n}.csv" for n in range(100)))  # unknown to `database`: a whole group
+    taken(store, database, "a.csv")
+    taken(store, empty, *(f"{n}.csv" for n in range(100)))
+    assert lost(store, database.catalog, "inbox") == 0
+
+
+def test_a_ledger_that_came_after_the_loss_is_lost_whatever_it_has_since(
+    store: Store, database: Database, empty: Database
+) -> None:
+    for _ in range(2):
+        taken(store, database, *(f"{n}.csv" for n in range(100)))
+    taken(store, empty, "new.csv")
+    assert lost(store, empty.catalog, "inbox") == 101
+
+
 def test_what_landed_and_is_in_no_ledger_is_told_once_it_is_old(
     store: Store, database: Database, empty: Database
 ) -> None:
