@@ -216,7 +216,7 @@ def _refuse_lost(database: Database, settings: Settings) -> None:
         raise LedgerError(
             f"the ledger knows none of the oldest files in the store ({count} were looked up)",
             code="LEDGER_LOST",
-            fix="wharf ledger rebuild; then start again",
+            fix="wharf ledger rebuild --missing; then start again",
         )
 
 

@@ -81,8 +81,18 @@ def test_verify_tells_of_an_upload_that_a_crash_kept_from_the_ledger(wharf: Whar
     assert (told.code, told.json["problems"], told.json["files"]) == (0, [], 1)
     said = wharf("store", "verify").err
     assert f"the ledger does not know 1 upload:\n  {ref}\n" in said
-    assert wharf("ledger", "rebuild", "--force", "--yes", "--json").json["arrivals"] == 2
+    assert "wharf ledger rebuild --missing records them" in said
+    before = history(wharf, "known.csv")
+    added = wharf("ledger", "rebuild", "--missing", "--json").json
+    assert (added["arrivals"], added["known"]) == (1, 1)
     assert wharf("store", "verify", "--json").json["unrecorded"] == []
+    assert history(wharf, "known.csv") == before
+
+
+def history(wharf: Wharf, name: str) -> list[str]:
+    """The hashes of what has happened to the file of this name."""
+    (row,) = wharf("files", "--name", f"*{name}", "--json").json
+    return [event["hash"] for event in wharf("file", row["file_id"], "--json").json["events"]]
 
 
 def lose_ledger(wharf: Wharf) -> None:
@@ -118,8 +128,10 @@ def test_a_lost_ledger_is_noticed_also_where_users_and_new_files_came_since(whar
     assert "wharf ledger rebuild" in wharf.refused("serve", code="LEDGER_LOST", exit=1)
     put(wharf, "new.csv")
     assert findings(wharf)["ledger"] == "fail"
-    assert "wharf ledger rebuild" in wharf("status").err
-    wharf.refused("serve", code="LEDGER_LOST", exit=1)
+    assert "wharf ledger rebuild --missing" in wharf("status").err
+    assert "wharf ledger rebuild --missing" in wharf.refused("serve", code="LEDGER_LOST", exit=1)
+    assert wharf("ledger", "rebuild", "--missing", "--json").json["arrivals"] == 101
+    assert findings(wharf)["ledger"] == "ok"
 
 
 def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept(wharf: Wharf) -> None:
@@ -127,6 +139,7 @@ def test_a_ledger_that_has_files_is_moved_aside_only_by_force_and_users_are_kept
     wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
     assert "--force" in wharf.refused("ledger", "rebuild", code="LEDGER_EXISTS", exit=2)
     wharf.refused("ledger", "rebuild", "--force", code="USAGE", exit=2)
+    wharf.refused("ledger", "rebuild", "--force", "--missing", code="USAGE", exit=2)
     assert wharf("ledger", "rebuild", "--force", "--yes", "--json").json["arrivals"] == 1
     assert [user["user"] for user in wharf("users", "list", "--json").json] == ["bob"]
     assert len(list((wharf.place / "data").glob("ledger.db.*"))) >= 1

@@ -21,17 +21,23 @@ def command() -> None:
 
 
 @command.command()
+@click.option("--missing", is_flag=True, help="Keep a ledger that has files, and record those that it lacks.")
 @click.option("--force", is_flag=True, help="Move a ledger that has files aside; its users are kept.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
-def rebuild(session: Session, force: bool, yes: bool) -> None:
+def rebuild(session: Session, missing: bool, force: bool, yes: bool) -> None:
     """
     Make a lost ledger anew from the store's journal.
 
     Every file in custody gets its record back under the same id. What was delivered is known as transferred; every other file
     runs again, and what its destination holds already is not written a second time. Stop `wharf serve` first.
+
+    A ledger that has files is refused, but for --missing, which leaves their records as they are, and for --force, which loses what
+    the store does not know: histories, renames, which files failed.
     """
-    users = _cleared(session, force=force, yes=yes)
+    if missing and force:
+        raise UsageError("either --missing or --force, not both", fix="wharf ledger rebuild --help")
+    users = session.database.accounts.users() if missing else _cleared(session, force=force, yes=yes)
     total = sum(1 for _ in session.store.list(session.place.bucket))
     with progress("Rebuilding", total) as advance:
         ledger, bucket = session.database.ledger, session.place.bucket
@@ -46,7 +52,7 @@ def _cleared(session: Session, *, force: bool, yes: bool) -> list[User]:
     if not files:
         return users
     if not force:
-        fix = "add --force to move it aside (it is kept), once wharf serve is stopped"
+        fix = "add --missing to record what it lacks, or --force to move it aside (it is kept), once wharf serve is stopped"
         raise UsageError(f"there is a ledger, with {many(files, 'file')}", code="LEDGER_EXISTS", fix=fix)
     if not go_ahead(f"Move the ledger with {many(files, 'file')} aside and make a new one?", yes=yes):
         raise click.Abort

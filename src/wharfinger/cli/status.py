@@ -95,7 +95,7 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
 
 def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator[str]:
     if lost(session.store, session.database.catalog, session.place.bucket):
-        yield "the ledger knows none of the oldest files in the store; bring it back: wharf ledger rebuild"
+        yield "the ledger knows none of the oldest files in the store; bring it back: wharf ledger rebuild --missing"
     elif not any(counts.files.values()):
         yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
     if found["unrouted"]:

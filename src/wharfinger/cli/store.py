@@ -137,9 +137,8 @@ def _tell_unrecorded(strays: Iterable[ObjectRef]) -> None:
         say(f"  {plain(str(ref))}")
     if more:
         say(f"  and {number(more)} more; all of them: wharf store verify --json")
-    say(
-        "a crash came before they were acknowledged, or the ledger is an old copy; wharf ledger rebuild --force records them"
-    )
+    say("a crash came before they were acknowledged: then nothing need be done")
+    say("or the ledger is an old copy: then wharf ledger rebuild --missing records them")
 
 
 def _complain(first: Sequence[Problem], more: int) -> None:
