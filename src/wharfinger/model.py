@@ -147,7 +147,7 @@ class Checkpoint:
     step: int
     inputs: tuple[tuple[ObjectRef, str, str], ...]  # (object, name, media type)
     facts: Mapping[str, Any]  # results of the steps so far, by step name
-    revision: str  # of the pipeline that counts the steps; under another revision the checkpoint is void
+    revision: str  # of the pipeline that counts the steps; under another the checkpoint is void, under "" always
     delivered: tuple[Delivered, ...] = ()
     kept: tuple[ObjectRef, ...] = ()  # all that this checkpoint and earlier ones keep; of no use once the run has ended
 

@@ -364,6 +364,15 @@ def test_a_run_that_was_played_again_keeps_its_new_checkpoint(ledger: Ledger) ->
     assert ledger.spent() == [later]
 
 
+def test_what_a_checkpoint_keeps_is_told_also_after_a_replay(ledger: Ledger) -> None:
+    run = checkpointed(ledger, checkpoint := a_checkpoint())
+    ledger.settle([retried(run, START + 900)])
+    ledger.replay([run.id])
+    ledger.settle([failed(claimed(ledger))])
+    (spent,) = ledger.spent()
+    assert spent.checkpoint == replace(checkpoint, revision="")
+
+
 def test_many_spent_checkpoints_are_told_in_parts(ledger: Ledger) -> None:
     arrived(ledger, 150)
     while runs := ledger.claim("worker", MANY, 30):
@@ -723,9 +732,7 @@ def test_claims_alone_never_kill(ledger: Ledger, catalog: Catalog) -> None:
 
 
 def test_a_dead_run_is_replayed_from_the_start(ledger: Ledger, catalog: Catalog) -> None:
-    arrived(ledger)
-    run = claimed(ledger)
-    ledger.extend([lease(run, checkpoint=a_checkpoint())], 30)
+    run = checkpointed(ledger, checkpoint := a_checkpoint())
     ledger.settle([retried(run, START)])
     ledger.settle([failed(claimed(ledger))])
     assert ledger.replay([run.id]) == [True]
@@ -733,7 +740,8 @@ def test_a_dead_run_is_replayed_from_the_start(ledger: Ledger, catalog: Catalog)
     assert (found.status, found.state, found.attempts, found.error_message) == (Status.QUEUED, State.READY, 0, "")
     assert (found.pipeline, found.revision, found.delivered) == ("", "", ())
     again = claimed(ledger)
-    assert (again.tries, again.crashes, again.checkpoint, again.token) == (0, 0, None, 3)
+    assert (again.tries, again.crashes, again.token) == (0, 0, 3)
+    assert again.checkpoint == replace(checkpoint, revision="")
     assert kinds(catalog, run.id) == ["arrived", "retry", "failed", "replayed"]
 
 
@@ -790,8 +798,7 @@ def test_a_waiting_retry_is_replayed_at_once(ledger: Ledger) -> None:
 
 
 def test_a_replay_of_what_has_not_begun_changes_nothing(ledger: Ledger, catalog: Catalog) -> None:
-    arrived(ledger)
-    run = claimed(ledger)
+    run = checkpointed(ledger, a_checkpoint())
     ledger.settle([failed(run)])
     assert [ledger.replay([run.id]) for _ in range(3)] == [[True]] * 3
     assert kinds(catalog, run.id) == ["arrived", "failed", "replayed"]

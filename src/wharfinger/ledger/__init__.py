@@ -68,8 +68,8 @@ class Ledger(Protocol):
 
     def replay(self, files: Sequence[str]) -> list[bool]:
         """
-        Make the runs of these files ready again from the start, if they are not leased: tries, crashes and checkpoint forgotten.
-        One that has begun is one more time replayed; one that has not stays as it is.
+        Make the runs of these files ready again from the start, if they are not leased: tries and crashes forgotten, the checkpoint
+        void (it still names what it keeps). One that has begun is one more time replayed; one that has not stays as it is.
         """
         ...
 

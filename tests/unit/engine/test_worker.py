@@ -401,7 +401,20 @@ def test_a_removal_that_comes_too_late_takes_nothing_from_a_replay(yard: Yard) -
     yard.store.delete([before.ref])
     (run,) = wait_until("the retry is due", lambda: yard.ledger.claim("next", 1, 30.0))
     assert run.checkpoint
-    assert yard.store.head(run.checkpoint.kept) == [9]
+    assert yard.store.head([ref for ref, _, _ in run.checkpoint.inputs]) == [9]
+
+
+def test_what_a_checkpoint_kept_before_a_replay_goes_too_and_is_not_gone_on_from(yard: Yard) -> None:
+    (arrival,) = yard.land({"a": b"transient"})
+    costly = bound("costly", checkpoint=True)
+    yard.worker(a_pipeline(costly, bound("obey")), steps=counting(yard)).turn()
+    yard.ledger.replay([arrival.file_id])
+    yard.worker(a_pipeline(costly, bound("obey")), steps=counting(yard)).turn()
+    assert marks(yard) == 2
+    yard.ledger.replay([arrival.file_id])
+    drain(yard.worker(a_pipeline(bound("obey"))))
+    assert yard.statuses() == {"a": "failed"}
+    assert [*yard.store.list("checkpoints")] == []
 
 
 def test_what_a_checkpoint_kept_before_the_last_goes_too(yard: Yard) -> None:

@@ -24,7 +24,8 @@ WHERE id = ?
 
 _REPLAY = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
-  checkpoint = NULL, replays = replays + 1, revision = NULL, error = '', transferred = NULL WHERE id = ?
+  checkpoint = json_set(checkpoint, '$.revision', ''), replays = replays + 1, revision = NULL, error = '', transferred = NULL
+WHERE id = ?
 """
 
 

@@ -25,7 +25,8 @@ NAMED = "WHERE id IN (SELECT value FROM json_each(?))"
 UNCLAIMED = "owner = NULL, claimed = NULL, due = NULL"
 
 _FIND = (
-    "SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, checkpoint IS NOT NULL FROM run "
+    "SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, "
+    "coalesce(checkpoint ->> 'revision', '') <> '' FROM run "
 )
 
 
@@ -44,7 +45,7 @@ class Found:
     due: int | None  # µs
     owner: str | None
     claimed: int | None  # µs
-    has_checkpoint: int
+    has_checkpoint: int  # that is not void
 
     @property
     def place(self) -> Place:
