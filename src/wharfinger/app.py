@@ -125,8 +125,8 @@ def listen(settings: Settings, bound: socket.socket) -> None:
     """Be the SFTP server on `bound` until SIGTERM, or until the supervisor is gone."""
     import uvloop
 
-    from wharfinger.ingest import land
-    from wharfinger.ingest.landing import Land, Landing
+    from wharfinger.ingest import Land, land
+    from wharfinger.ingest.landing import Landing
 
     def opened() -> Land:
         bound.close()
@@ -151,7 +151,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
     lifeline.watch(partial(loop.call_soon_threadsafe, stopped.set))
     loop.add_reader(
         landing.sentinel, stopped.set
-    )  # without it nothing can be taken in: the supervisor starts both anew
+    )  # nothing can be taken in without it: the supervisor starts both anew
     database, store, hint = open_database(settings), open_store(settings), open_hint(settings)
     listener = await server.serve(
         settings.listeners.sftp,
@@ -169,6 +169,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
     host, port = bound.getsockname()[:2]
     lifeline.ready(f"sftp {host}:{port} {listener.fingerprint}")
     await stopped.wait()
+    loop.remove_reader(landing.sentinel)
     await listener.close()
     hint.close()
     store.close()

@@ -35,6 +35,13 @@ class Upload:
     fd: int | None = None  # an open descriptor of `path`; stays the caller's
 
 
+Answers = Sequence[Arrival | WharfingerError]
+"""One for each upload of a group."""
+
+Land = Callable[[Sequence[Upload]], Answers]
+"""`land`, bound to a store and a ledger."""
+
+
 def land(
     store: Store, ledger: Ledger, bucket: str, uploads: Sequence[Upload], *, clock: Callable[[], float] = time.time
 ) -> list[Arrival | WharfingerError]:

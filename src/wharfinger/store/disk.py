@@ -45,6 +45,7 @@ def refusal(exc: OSError, doing: str) -> StoreError:
         error = StoreError(text, code="NOT_PERMITTED", fix="let the user that runs wharf write there")
     else:
         error = StoreError(text)
+    error.is_internal = True
     error.__cause__ = exc
     return error
 
@@ -88,7 +89,7 @@ if sys.platform == "darwin":  # fsync there leaves the bytes in the drive's cach
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
 
     def start_writing(fd: int) -> None:
-        """Let the disk begin with this file; nobody waits."""
+        """Let the disk begin with this file."""
 else:
     _libc = ctypes.CDLL(None)
     _libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
@@ -100,8 +101,9 @@ else:
 
     def start_writing(fd: int) -> None:
         """
-        Let the disk begin with this file; nobody waits. A group of small files that is begun first and waited for afterwards
-        shares the filesystem's commit; a large one that is begun on the way does not hold up everybody's syncs at its end.
+        Let the disk begin with this file, and wait only for room in its queue: not on an event loop. A group of small files that
+        is begun first and waited for afterwards shares the filesystem's commit; a large one that is begun on the way does not
+        hold up everybody's syncs at its end.
         """
         _libc.sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 

@@ -232,7 +232,7 @@ def _sync_one(element: _Element) -> None:
     try:
         fd = os.open(element.source, os.O_RDONLY) if element.fd is None else element.fd
     except FileNotFoundError:
-        element.error = NotFound(f"{element.ref}: its staged file {element.source} is gone", fix="send it again")
+        element.error = NotFound(f"{element.ref}: its staged file is gone", fix="send it again")
         return
     except OSError as exc:
         element.error = disk.refusal(exc, f"{element.ref}: its staged file {element.source} could not be opened")

@@ -13,12 +13,14 @@ import os
 import signal
 
 POINTS = {
+    "intake.handed": "landing has a group; the listener waits for its answer",
     "intake.staged": "the client's close was received; nothing is durable yet",
     "store.synced": "bytes and journal lines are durable under staging names",
     "store.renamed": "objects have their names; the directory is not synced",
     "intake.stored": "objects are durable; the ledger does not know them",
     "ledger.arriving": "inside the arrival's transaction, before its commit",
-    "intake.arrived": "arrivals are committed; the client has no answer",
+    "intake.arrived": "arrivals are committed; the listener does not know",
+    "intake.answered": "the listener knows that arrivals are committed; the client has no answer",
     "intake.acknowledged": "the client has its answer; no worker was woken",
     "worker.claimed": "runs are leased; none has begun",
     "worker.routed": "pipelines are chosen; no step has run",

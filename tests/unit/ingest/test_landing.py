@@ -15,8 +15,9 @@ import pytest
 
 from rig.waiting import wait_until
 from wharfinger.errors import LedgerError, StoreError
-from wharfinger.ingest import Upload, land
-from wharfinger.ingest.landing import Land, Landing
+from wharfinger.ingest import Land, Upload, land
+from wharfinger.ingest.landing import Landing
+from wharfinger.ingest.sftp.sentence import sentence
 from wharfinger.ledger import Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival
@@ -78,7 +79,7 @@ def test_each_is_told_its_own_error_with_what_mends_it(tmp_path: Path, landing: 
 
 def test_an_error_of_all_is_raised_and_the_next_group_lands(tmp_path: Path, landing: Landing) -> None:
     _, good = staged(tmp_path, b"good")
-    with pytest.raises(ValueError, match="at most 100"):
+    with pytest.raises(LedgerError, match="could not land"):
         landing([staged(tmp_path, b"%d" % n)[1] for n in range(101)])
     assert isinstance(landing([good])[0], Arrival)
 
@@ -89,10 +90,36 @@ def test_its_death_is_an_error_for_who_asks_and_at_the_end(tmp_path: Path, landi
     assert child.pid
     os.kill(child.pid, signal.SIGKILL)
     multiprocessing.connection.wait([landing.sentinel], timeout=10)
-    with pytest.raises(LedgerError, match="has ended"):
+    with pytest.raises(LedgerError, match="cannot be reached"):
         landing([good])
-    with pytest.raises(LedgerError, match="has ended"):
+    with pytest.raises(LedgerError, match="was killed by SIGKILL"):
         landing.close()
+
+
+def test_a_group_that_is_not_handed_over_whole_ends_it(tmp_path: Path, landing: Landing) -> None:
+    """Else the next group would be taken for the rest of this one."""
+    (file, good), (_, more) = staged(tmp_path, b"good"), staged(tmp_path, b"more")
+    file.close()
+    for upload in (good, more):
+        with pytest.raises(LedgerError, match="cannot be reached"):
+            landing([upload])
+    assert multiprocessing.connection.wait([landing.sentinel], timeout=10)
+
+
+def test_the_disks_trouble_stays_internal_on_the_way(tmp_path: Path, landing: Landing) -> None:
+    _, good = staged(tmp_path, b"good")
+    (tmp_path / "store" / "journal").rmdir()
+    (tmp_path / "store" / "journal").write_bytes(b"in the way")
+    (error,) = landing([good])
+    assert isinstance(error, StoreError)
+    assert str(tmp_path) in str(error)
+    assert str(tmp_path) not in sentence(error)
+
+
+def test_what_keeps_it_from_starting_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"in the way")
+    with pytest.raises(StoreError, match="could not be made"):
+        Landing(lambda: opened(tmp_path))
 
 
 def test_signals_are_not_for_it_and_it_ends_with_its_listener(tmp_path: Path, landing: Landing) -> None:

@@ -10,8 +10,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from wharfinger.errors import WharfingerError
-from wharfinger.ingest import Upload
+from wharfinger.ingest import Land, Upload
 from wharfinger.model import Arrival
 from wharfinger.telemetry import crash
 
@@ -31,13 +30,13 @@ class Collector:
     One thread for all that changes facts: uploads in groups, and changes of the tree.
 
     A group is what came while the one before was committed, so that it is large under load and a single file waits for nobody. One that
-    is much smaller than the one before waits a little, and the thread goes on by itself if it need not. `land` is `ingest.land`, bound
-    to a store and a ledger; `hint` is told the ids that landed, after the answers were given.
+    is much smaller than the one before waits a little, and the thread goes on by itself if it need not. Other work comes between
+    two groups, before all uploads that are still waiting. `hint` is told the ids that landed, after the answers were given.
     """
 
     def __init__(
         self,
-        land: Callable[[Sequence[Upload]], Sequence[Arrival | WharfingerError]],
+        land: Land,
         *,
         hint: Callable[[Sequence[str]], None],
     ) -> None:
@@ -60,7 +59,7 @@ class Collector:
         return future
 
     def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `work` in the thread, after all that was given to it before."""
+        """Run `work` in the thread, after all that it has begun."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._do(work, partial(_settle, future))
         return future

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import BinaryIO, TypeVar
 
 from wharfinger.errors import NoSpace, NotFound, StoreError
@@ -93,7 +94,15 @@ class Intake:
         resumes = entry is not None and not truncate
         staged = self._stage(entry if resumes else None, user)
         writing = Writing(
-            key, staged, entry, user=user, session=session, resumes=resumes, append=append, reserve=self.reserve
+            key,
+            staged,
+            entry,
+            user=user,
+            session=session,
+            resumes=resumes,
+            append=append,
+            reserve=self.reserve,
+            write_back=partial(self._pool.submit, disk.start_writing),
         )
         self._open[writing] = None
         self._latest[key] = writing
@@ -121,8 +130,10 @@ class Intake:
         """The upload ended otherwise: keep what can be resumed as a partial, drop the rest."""
         writing.is_over = True
         try:
-            if os.access(writing.staged.path, os.F_OK):  # else it failed after the store had taken it
+            if os.access(writing.staged.path, os.F_OK):
                 await self._keep(writing)
+            else:  # it failed after the store had taken it
+                await self._discard(writing)
         finally:
             self._forget(writing)
 
@@ -184,7 +195,7 @@ class Intake:
         return None if base and base.sha256 == upload.sha256 and await self._shows(base) else upload
 
     async def _shows(self, base: Entry) -> bool:
-        """Whether the tree has this version under its name, once all that was given to the collector is done."""
+        """Whether the tree has this version under its name, once all is done that the collector has begun."""
         return await self.collector.call(lambda: _version(self.namespace.look([base.path])[0]) == base.version)
 
     async def _complete(self, writing: Writing) -> Upload:

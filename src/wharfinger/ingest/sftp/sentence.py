@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from wharfinger.errors import LedgerError, NoSpace, WharfingerError
+from wharfinger.errors import NoSpace, WharfingerError
 
 _log = logging.getLogger(__name__)
 
 
 def sentence(error: WharfingerError) -> str:
-    """The words for a client: the error's own, unless it is the server's disk or ledger that failed; this is logged as well."""
-    if not isinstance(error, LedgerError) and not isinstance(error.__cause__, OSError):
+    """The words for a client: the error's own, unless it is internal (the server's disk or ledger failed); this is logged as well."""
+    if not error.is_internal:
         return _whole(error)
     _log.error("%s: %s", error.code, _whole(error))
     if error.code == NoSpace.code:

@@ -18,7 +18,7 @@ import asyncssh
 
 from wharfinger.config.settings import Customer, Sftp
 from wharfinger.errors import WharfingerError
-from wharfinger.ingest import Upload
+from wharfinger.ingest import Land
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
 from wharfinger.ingest.sftp.collector import Collector
@@ -30,7 +30,6 @@ from wharfinger.ingest.sftp.session import Session
 from wharfinger.ingest.sftp.transport import Gangway
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import Database, User
-from wharfinger.model import Arrival
 from wharfinger.store import Store
 from wharfinger.store.staging import Staging
 from wharfinger.store.versions import Versions
@@ -63,16 +62,15 @@ async def serve(
     store: Store,
     staging: Staging,
     database: Database,
-    land: Callable[[Sequence[Upload]], Sequence[Arrival | WharfingerError]],
+    land: Land,
     customers: Mapping[str, Customer],
     min_free: int,
     data: Path,
     hint: Callable[[Sequence[str]], None],
 ) -> Listener:
     """
-    Serve SFTP clients that connect to `bound` until `Listener.close`. `land` is `ingest.land`, bound to the store and the ledger;
-    `min_free` the bytes that must stay free on the store's disk; `hint` is told the ids of what landed. Raises ConfigError for
-    unusable host keys.
+    Serve SFTP clients that connect to `bound` until `Listener.close`. `min_free` are the bytes that must stay free on the store's
+    disk; `hint` is told the ids of what landed. Raises ConfigError for unusable host keys.
     """
     _raise_file_limit()
     keys = host_keys(settings.host_keys, data)

@@ -80,7 +80,7 @@ class _Boarding(asyncio.Protocol):
     def __init__(self, session_factory: Callable[[str, int], Any]) -> None:
         self._session_factory = session_factory
         self._loop = asyncio.get_running_loop()
-        self._read = 0  # bytes in this turn
+        self._read = 0  # bytes since the last pause
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -90,6 +90,8 @@ class _Boarding(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for start in range(0, len(data), PIECE):
+            if self._transport.is_closing():  # what came before broke the protocol
+                return
             self._protocol.data_received(data[start : start + PIECE])
         self._corked.flush()  # what was answered at once
         self._read += len(data)
