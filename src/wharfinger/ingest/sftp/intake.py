@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
 from typing import BinaryIO, TypeVar
 
 from wharfinger.errors import NoSpace, NotFound, StoreError
@@ -102,7 +101,7 @@ class Intake:
             resumes=resumes,
             append=append,
             reserve=self.reserve,
-            write_back=partial(self._pool.submit, disk.start_writing),
+            write_back=lambda fd: self._pool.submit(disk.start_writing, fd),
         )
         self._open[writing] = None
         self._latest[key] = writing
