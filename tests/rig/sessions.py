@@ -46,7 +46,7 @@ class Desk:
 
     async def _open(self, min_free: int) -> None:
         self.collector = Collector(
-            partial(land, self.store, self.database.ledger, BUCKET),
+            partial(asyncio.to_thread, partial(land, self.store, self.database.ledger, BUCKET)),
             hint=self.hinted.extend,
         )
         self.intake = Intake(

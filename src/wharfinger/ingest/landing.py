@@ -8,16 +8,19 @@ groups, with their descriptors, and keeps its process to itself.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from typing import Any
 
 from wharfinger.errors import LedgerError, WharfingerError
 from wharfinger.ingest import Answers, Land, Upload
@@ -26,43 +29,49 @@ from wharfinger.telemetry import crash
 
 _log = logging.getLogger(__name__)
 
+_SIZE = struct.Struct(">I")  # bytes of the pickle that follows
+
 
 class Landing:
     """
-    `land` in a forked process; call the instance as one calls `land`, from one thread at a time. `open` runs there first and
+    `land` in a forked process; await the instance as one calls `land`, for one group at a time. `open` runs there first and
     answers the `land` to use; what it raises is raised here. Make it before this process has threads, or anything open that a fork must
     not share.
     """
 
     def __init__(self, open: Callable[[], Land]) -> None:
-        here, there = socket.socketpair()
+        self._line, there = socket.socketpair()
         fork = multiprocessing.get_context("fork")
-        self._process = fork.Process(target=_serve, args=(here, there, open), name="landing")
+        self._process = fork.Process(target=_serve, args=(self._line, there, open), name="landing")
         self._process.start()
         there.close()
-        self._line = _Line(here)
-        with suppress(EOFError):
-            if (error := self._line.receive()) is None:
-                return
+        try:
+            error = _receive(self._line)
+        except EOFError:
+            self.close()
+            raise
+        if error is not None:
             self.close()
             raise error
-        self.close()
+        self._line.setblocking(False)
 
     @property
     def sentinel(self) -> int:
         """A descriptor that becomes readable when the process has ended."""
         return self._process.sentinel
 
-    def __call__(self, uploads: Sequence[Upload]) -> Answers:
+    async def __call__(self, uploads: Sequence[Upload]) -> Answers:
         """
         See `land`; every upload has a descriptor. Raises LedgerError also where the process cannot be reached: then nobody knows
         what landed, and it will end.
         """
+        loop = asyncio.get_running_loop()
         try:
-            self._line.send_fds([upload.fd for upload in uploads if upload.fd is not None])
-            self._line.send([replace(upload, fd=None) for upload in uploads])
+            socket.send_fds(self._line, [b"."], [upload.fd for upload in uploads if upload.fd is not None])
+            await loop.sock_sendall(self._line, _packed([replace(upload, fd=None) for upload in uploads]))
             crash.point("intake.handed")
-            answers: Answers | WharfingerError = self._line.receive()
+            (size,) = _SIZE.unpack(await self._exactly(_SIZE.size))
+            answers: Answers | WharfingerError = pickle.loads(await self._exactly(size))  # noqa: S301 (it is we who wrote it)
         except (OSError, EOFError) as exc:
             self._line.close()  # whatever is left on it belongs to no group
             raise _ended("cannot be reached") from exc
@@ -70,6 +79,14 @@ class Landing:
         if isinstance(answers, WharfingerError):
             raise answers
         return answers
+
+    async def _exactly(self, size: int) -> bytes:
+        loop, data = asyncio.get_running_loop(), b""
+        while len(data) < size:
+            if not (more := await loop.sock_recv(self._line, size - len(data))):
+                raise EOFError
+            data += more
+        return data
 
     def close(self) -> None:
         """Let the process end, once it has answered. Raises LedgerError where it ended otherwise."""
@@ -79,46 +96,24 @@ class Landing:
             raise _ended(f"ended with status {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}")
 
 
-class _Line:
-    """One end of a pair of sockets, for objects and descriptors."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._socket = end
-        self._pipe = Connection(os.dup(end.fileno()))
-        self.send, self.receive = self._pipe.send, self._pipe.recv
-
-    def send_fds(self, fds: Sequence[int]) -> None:
-        socket.send_fds(self._socket, [b"."], fds)
-
-    def receive_fds(self, most: int) -> list[int]:
-        """Raises EOFError where the other end was closed."""
-        data, fds, *_ = socket.recv_fds(self._socket, 1, most)
-        if not data:
-            raise EOFError
-        return fds
-
-    def close(self) -> None:
-        self._socket.close()
-        self._pipe.close()
-
-
-def _serve(listener: socket.socket, here: socket.socket, open: Callable[[], Land]) -> None:
+def _serve(listener: socket.socket, line: socket.socket, open: Callable[[], Land]) -> None:
     """Be the process, until the listener is gone: signals are for the listener, which finishes what clients have asked for."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     listener.close()
-    line = _Line(here)
     try:
         land = open()
     except WharfingerError as exc:
-        line.send(exc)
+        line.sendall(_packed(exc))
         return
     gc.freeze()
     with suppress(EOFError, ConnectionError):  # the listener is gone
-        line.send(None)
+        line.sendall(_packed(None))
         while True:
-            fds = line.receive_fds(MANY)
-            line.send(_answer(land, line.receive(), fds))
+            mark, fds, *_ = socket.recv_fds(line, 1, MANY)
+            if not mark:
+                return
+            line.sendall(_packed(_answer(land, _receive(line), fds)))
 
 
 def _answer(land: Land, uploads: Sequence[Upload], fds: Sequence[int]) -> Answers | WharfingerError:
@@ -132,6 +127,20 @@ def _answer(land: Land, uploads: Sequence[Upload], fds: Sequence[int]) -> Answer
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _packed(what: object) -> bytes:
+    data = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
+    return _SIZE.pack(len(data)) + data
+
+
+def _receive(line: socket.socket) -> Any:
+    """Wait for what was packed. Raises EOFError where the other end was closed."""
+    with line.makefile("rb") as stream:  # it reads ahead, but nothing comes before this is answered
+        head = stream.read(_SIZE.size)
+        if len(head) < _SIZE.size:
+            raise EOFError
+        return pickle.loads(stream.read(*_SIZE.unpack(head)))  # noqa: S301 (likewise)
 
 
 def _ended(how: str) -> LedgerError:

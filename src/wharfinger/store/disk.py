@@ -8,15 +8,14 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO, TypeVar
 
 from wharfinger.errors import Corrupt, NoSpace, StoreError
 
 T = TypeVar("T")
 R = TypeVar("R")
-P = ParamSpec("P")
 
 PIECE = 1 << 20
 """Bytes that are read or copied at once."""
@@ -56,10 +55,6 @@ class Crew:
     def __init__(self, size: int = 16) -> None:
         self._size = size
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="disk")
-
-    def begin(self, job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Start one job on its own."""
-        return self._pool.submit(job, *args, **kwargs)
 
     def each(self, job: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Do `job` on every item, several at a time, this thread helping; the answers come in the order of the items."""

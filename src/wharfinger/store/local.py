@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -155,13 +154,16 @@ class LocalStore:
         name: Callable[[_Element], None],
     ) -> None:
         """
-        First bytes (`ready`) and journal lines are made durable, at the same time; then each object gets its name (`name`); then
-        the names are made durable. What was there before is success only with the same bytes. Errors are left in the elements.
+        First journal lines and bytes (`ready`) are made durable, which share the filesystem's commit; then each object gets its
+        name (`name`); then the names are made durable. What was there before is success only with the same bytes. Errors are left
+        in the elements.
         """
         fresh = [e for e in group if not os.path.exists(e.place) and self._describe(e)]
-        appended = self._crew.begin(self._journal.append, [e.line for e in fresh]) if fresh else None
-        ready(fresh)
-        lines = _awaited(appended, fresh)
+        for element in fresh:
+            if element.fd is not None:
+                disk.start_writing(element.fd)
+        lines = self._append(fresh)
+        ready([e for e in fresh if e.error is None])
         crash.point("store.synced")
         self._make_folders(fresh)
         for element in fresh:
@@ -182,10 +184,16 @@ class LocalStore:
             element.error = NameRefused(text, fix="send it under a name that is valid UTF-8")
         return element.error is None
 
+    def _append(self, fresh: Sequence[_Element]) -> Group | None:
+        """Write the lines of these elements; None if there are none, or the journal refuses them."""
+        try:
+            return self._journal.append([e.line for e in fresh]) if fresh else None
+        except StoreError as error:
+            for element in fresh:
+                element.error = error
+            return None
+
     def _sync_staged(self, fresh: Sequence[_Element]) -> None:
-        for element in fresh:
-            if element.fd is not None:
-                disk.start_writing(element.fd)
         self._crew.each(_sync_one, fresh)
 
     def _make_folders(self, fresh: Sequence[_Element]) -> None:
@@ -257,15 +265,6 @@ def _check_source(fresh: Sequence[_Element]) -> None:
     for element in fresh:
         if not os.path.exists(element.source):
             element.error = NotFound(f"the object that {element.ref} should be a copy of is not in the store")
-
-
-def _awaited(appended: Future[Group] | None, fresh: Sequence[_Element]) -> Group | None:
-    try:
-        return appended.result() if appended is not None else None
-    except StoreError as error:
-        for element in fresh:
-            element.error = element.error or error
-        return None
 
 
 def _give_name(element: _Element, name: Callable[[_Element], None]) -> None:

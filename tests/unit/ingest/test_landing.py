@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import multiprocessing
+import multiprocessing.connection
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 
 from rig.waiting import wait_until
 from wharfinger.errors import LedgerError, StoreError
-from wharfinger.ingest import Land, Upload, land
+from wharfinger.ingest import Answers, Land, Upload, land
 from wharfinger.ingest.landing import Landing
 from wharfinger.ingest.sftp.sentence import sentence
 from wharfinger.ledger import Filter
@@ -41,6 +43,10 @@ def landing(tmp_path: Path) -> Iterator[Landing]:
         landing.close()
 
 
+def asked(landing: Landing, uploads: Sequence[Upload]) -> Answers:
+    return asyncio.run(landing(uploads))
+
+
 def staged(root: Path, content: bytes) -> tuple[Staged, Upload]:
     file = Staging(root / "store" / "staging").create()
     file.write(0, content)
@@ -56,7 +62,7 @@ def content(store: LocalStore, arrival: Arrival) -> bytes:
 def test_a_group_lands_with_its_bytes(tmp_path: Path, landing: Landing) -> None:
     contents = [b"\x1f\x8b\x08" + bytes([n]) * n for n in range(64)]
     files = [staged(tmp_path, content) for content in contents]
-    answers = landing([upload for _, upload in files])
+    answers = asked(landing, [upload for _, upload in files])
     landing.close()
     store, database = LocalStore(tmp_path / "store"), SqliteDatabase(str(tmp_path / "ledger.db"), tree="in")
     arrivals = [answer for answer in answers if isinstance(answer, Arrival)]
@@ -71,7 +77,7 @@ def test_a_group_lands_with_its_bytes(tmp_path: Path, landing: Landing) -> None:
 def test_each_is_told_its_own_error_with_what_mends_it(tmp_path: Path, landing: Landing) -> None:
     (_, good), (short, bad) = staged(tmp_path, b"good"), staged(tmp_path, b"short")
     os.ftruncate(short.fd, 1)
-    arrived, error = landing([good, bad])
+    arrived, error = asked(landing, [good, bad])
     assert isinstance(arrived, Arrival)
     assert isinstance(error, StoreError)
     assert (error.code, error.fix) == ("INTEGRITY_MISMATCH", "send it again")
@@ -80,8 +86,8 @@ def test_each_is_told_its_own_error_with_what_mends_it(tmp_path: Path, landing: 
 def test_an_error_of_all_is_raised_and_the_next_group_lands(tmp_path: Path, landing: Landing) -> None:
     _, good = staged(tmp_path, b"good")
     with pytest.raises(LedgerError, match="could not land"):
-        landing([staged(tmp_path, b"%d" % n)[1] for n in range(101)])
-    assert isinstance(landing([good])[0], Arrival)
+        asked(landing, [staged(tmp_path, b"%d" % n)[1] for n in range(101)])
+    assert isinstance(asked(landing, [good])[0], Arrival)
 
 
 def test_its_death_is_an_error_for_who_asks_and_at_the_end(tmp_path: Path, landing: Landing) -> None:
@@ -91,18 +97,17 @@ def test_its_death_is_an_error_for_who_asks_and_at_the_end(tmp_path: Path, landi
     os.kill(child.pid, signal.SIGKILL)
     multiprocessing.connection.wait([landing.sentinel], timeout=10)
     with pytest.raises(LedgerError, match="cannot be reached"):
-        landing([good])
+        asked(landing, [good])
     with pytest.raises(LedgerError, match="was killed by SIGKILL"):
         landing.close()
 
 
 def test_a_group_that_is_not_handed_over_whole_ends_it(tmp_path: Path, landing: Landing) -> None:
     """Else the next group would be taken for the rest of this one."""
-    (file, good), (_, more) = staged(tmp_path, b"good"), staged(tmp_path, b"more")
-    file.close()
-    for upload in (good, more):
+    (_, good), (_, more) = staged(tmp_path, b"good"), staged(tmp_path, b"more")
+    for upload in (replace(good, fd=-1), more):
         with pytest.raises(LedgerError, match="cannot be reached"):
-            landing([upload])
+            asked(landing, [upload])
     assert multiprocessing.connection.wait([landing.sentinel], timeout=10)
 
 
@@ -110,7 +115,7 @@ def test_the_disks_trouble_stays_internal_on_the_way(tmp_path: Path, landing: La
     _, good = staged(tmp_path, b"good")
     (tmp_path / "store" / "journal").rmdir()
     (tmp_path / "store" / "journal").write_bytes(b"in the way")
-    (error,) = landing([good])
+    (error,) = asked(landing, [good])
     assert isinstance(error, StoreError)
     assert str(tmp_path) in str(error)
     assert str(tmp_path) not in sentence(error)
@@ -124,11 +129,11 @@ def test_what_keeps_it_from_starting_is_told_at_once(tmp_path: Path) -> None:
 
 def test_signals_are_not_for_it_and_it_ends_with_its_listener(tmp_path: Path, landing: Landing) -> None:
     _, good = staged(tmp_path, b"good")
-    assert isinstance(landing([good])[0], Arrival)
+    assert isinstance(asked(landing, [good])[0], Arrival)
     (child,) = multiprocessing.active_children()
     assert child.pid
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(child.pid, number)
-    assert isinstance(landing([staged(tmp_path, b"more")[1]])[0], Arrival)
+    assert isinstance(asked(landing, [staged(tmp_path, b"more")[1]])[0], Arrival)
     landing.close()
     wait_until("it has ended", lambda: not child.is_alive())

@@ -1,20 +1,21 @@
-"""Commits what sessions have finished: many uploads at a time, in one thread, so that they share their syncs."""
+"""Commits what sessions have finished: one thing after another, and many uploads at a time, so that they share their syncs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
-from queue import SimpleQueue
-from threading import Thread
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from wharfinger.ingest import Land, Upload
+from wharfinger.ingest import Answers, Upload
 from wharfinger.model import Arrival
 from wharfinger.telemetry import crash
 
 T = TypeVar("T")
+
+Land = Callable[[Sequence[Upload]], Awaitable[Answers]]
+"""Takes a group into custody, as `ingest.land` does."""
 
 GROUP = 64
 """Uploads that are committed together, at most."""
@@ -27,27 +28,21 @@ _HINT = 0.001  # s after the answers: they are on their way to the clients, and 
 
 class Collector:
     """
-    One thread for all that changes facts: uploads in groups, and changes of the tree.
+    All that changes facts, in one line: uploads in groups, and changes of the tree, which go before uploads that still wait.
 
-    A group is what came while the one before was committed, so that it is large under load and a single file waits for nobody. One that
-    is much smaller than the one before waits a little, and the thread goes on by itself if it need not. Other work comes between
-    two groups, before all uploads that are still waiting. `hint` is told the ids that landed, after the answers were given.
+    A group is what came while the one before was committed, so that it is large under load and small where nothing is to be gained by
+    waiting; one that is much smaller than the one before waits a little. `land` takes a group; `hint` is told the ids that landed,
+    after the answers were given.
     """
 
-    def __init__(
-        self,
-        land: Land,
-        *,
-        hint: Callable[[Sequence[str]], None],
-    ) -> None:
+    def __init__(self, land: Land, *, hint: Callable[[Sequence[str]], None]) -> None:
         self._land, self._hint = land, hint
         self._loop = asyncio.get_running_loop()
-        self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._thread = Thread(target=self._run, name="collector", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
+        self._calls: deque[Coroutine[Any, Any, None]] = deque()
         self._waiting: deque[tuple[Upload, asyncio.Future[Arrival]]] = deque()
         self._enough = 1  # uploads for which a group begins at once
-        self._is_committing = False
+        self._busy: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._landed: list[str] = []
 
@@ -59,63 +54,62 @@ class Collector:
         return future
 
     def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `work` in the thread, after all that it has begun."""
+        """Run `work` in a thread, when all that has begun is done."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._do(work, partial(_settle, future))
+        self._calls.append(self._change(work, future))
+        self._arrange()
         return future
 
     async def close(self) -> None:
-        """Commit what is waiting, then end the thread."""
-        while self._waiting or self._is_committing:
-            self._begin()
-            await self.call(lambda: None)
+        """Commit what is waiting, then end."""
+        while self._waiting or self._busy:
+            self._commit_now()
+            if self._busy:
+                await asyncio.wait([self._busy])
         self._tell()
-        self._work.put(None)
-        self._thread.join()
+        self._thread.shutdown()
 
     def _arrange(self) -> None:
-        """Begin a group, or wait a little for it to grow."""
-        if self._is_committing:
+        """Begin what comes next, or wait a little for a group to grow."""
+        if self._busy:
             return
-        if len(self._waiting) >= self._enough:
-            self._begin()
+        if self._calls:
+            self._begin(self._calls.popleft())
+        elif len(self._waiting) >= self._enough:
+            self._commit_now()
         elif self._waiting and not self._timer:
-            self._timer = self._loop.call_later(PATIENCE, self._begin)
+            self._timer = self._loop.call_later(PATIENCE, self._commit_now)
 
-    def _begin(self) -> None:
+    def _commit_now(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and not self._is_committing:
-            self._is_committing = True
-            self._work.put(self._commit)
+        if self._waiting and not self._busy:
+            self._begin(self._commit())
 
-    def _commit(self) -> None:
-        """In the thread: one group after another, as long as there is enough for one and no other work."""
-        goes_on = True
-        while goes_on:
-            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-            answers = _outcome(partial(self._land, [upload for upload, _ in group]))
-            self._enough = max(1, len(group) // 2)
-            goes_on = len(self._waiting) >= self._enough and self._work.empty()
-            self._loop.call_soon_threadsafe(self._committed, [future for _, future in group], answers, goes_on)
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._busy = self._loop.create_task(work)
 
-    def _committed(self, futures: Sequence[asyncio.Future[Arrival]], answers: Any, goes_on: bool) -> None:
-        self._is_committing = goes_on
+    def _end(self) -> None:
+        self._busy = None
         self._arrange()
+
+    async def _commit(self) -> None:
+        """Begins when the loop has run what was ready: with all that came in the same turn."""
+        group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+        self._enough = max(1, len(group) // 2)
+        answers = await _outcome(self._land([upload for upload, _ in group]))
+        self._end()
         if isinstance(answers, Exception):  # the server outlives a group; each of its clients is told
-            answers = [answers] * len(futures)
-        for future, answer in zip(futures, answers):
+            answers = [answers] * len(group)
+        for (_, future), answer in zip(group, answers):
             _settle(future, answer)
         self._announce([answer.file_id for answer in answers if isinstance(answer, Arrival)])
 
-    def _do(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `work` in the thread, then `done` on the loop with what it answered or raised."""
-        self._work.put(lambda: self._loop.call_soon_threadsafe(done, _outcome(work)))
-
-    def _run(self) -> None:
-        while work := self._work.get():
-            work()
+    async def _change(self, work: Callable[[], T], future: asyncio.Future[T]) -> None:
+        outcome = await _outcome(self._loop.run_in_executor(self._thread, work))
+        self._end()
+        _settle(future, outcome)
 
     def _announce(self, landed: Sequence[str]) -> None:
         if landed and not self._landed:
@@ -129,9 +123,9 @@ class Collector:
             self._hint(landed)
 
 
-def _outcome(work: Callable[[], Any]) -> Any:
+async def _outcome(work: Awaitable[Any]) -> Any:
     try:
-        return work()
+        return await work
     except Exception as exc:  # whoever asked for the work is told
         return exc
 

@@ -18,10 +18,9 @@ import asyncssh
 
 from wharfinger.config.settings import Customer, Sftp
 from wharfinger.errors import WharfingerError
-from wharfinger.ingest import Land
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
-from wharfinger.ingest.sftp.collector import Collector
+from wharfinger.ingest.sftp.collector import Collector, Land
 from wharfinger.ingest.sftp.hostkey import host_keys
 from wharfinger.ingest.sftp.housekeeping import Housekeeping
 from wharfinger.ingest.sftp.intake import Intake
