@@ -139,7 +139,11 @@ def test_two_clients_on_one_name_make_two_whole_versions(server: SftpServer, sou
 
 
 BEFORE = ["intake.staged", "store.synced", "store.renamed", "intake.stored", "ledger.arriving"]
-COMMITTED = ["intake.handed", "intake.arrived", "intake.answered"]  # the listener's death does not end what landing has begun
+COMMITTED = [
+    "intake.handed",
+    "intake.arrived",
+    "intake.answered",
+]  # the listener's death does not end what landing has begun
 
 
 @pytest.mark.parametrize("point", [*BEFORE, *COMMITTED])
