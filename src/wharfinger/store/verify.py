@@ -85,13 +85,25 @@ class Verification:
         return {f"{folder}/{name}" for folder, names in counted for name in names}
 
     def _explain(self, unknown: set[str]) -> Iterator[Problem]:
-        """Go along the journal again, which by now describes whatever was put before the folders were listed."""
+        """
+        Go along the journal again, which by now describes whatever was put or deleted before the folders were listed. Files of several
+        processes are in order only as far as their clocks are, so a missing object's lines are counted: it is lost if it was kept
+        more often than deleted.
+        """
+        lives: Counter[str] = Counter()
+        lost: dict[str, ObjectRef] = {}
         for entry in self._journal.read():
+            if not isinstance(entry, Kept | Deleted):
+                continue
+            path = self._place(entry.ref)
+            if path in self._missing:
+                lives[path] += 1 if isinstance(entry, Kept) else -1
             if isinstance(entry, Kept):
-                path = self._place(entry.ref)
                 unknown.discard(path)
                 if entry.sure and path in self._missing:
-                    self._missing.discard(path)
-                    yield Problem("missing", path, f"{entry.ref} was kept, but its file is not there", entry.ref)
+                    lost.setdefault(path, entry.ref)
+        for path, ref in lost.items():
+            if lives[path] > 0:
+                yield Problem("missing", path, f"{ref} was kept, but its file is not there", ref)
         for path in sorted(unknown):
             yield Problem("stray", path, "no line of the journal describes this file")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,26 @@ def test_a_deleted_object_is_not_missing(store: LocalStore) -> None:
     ref = kept(store)
     store.delete([ref])
     assert found(store) == []
+
+
+def test_a_deletion_by_a_clock_that_went_back_is_no_loss(store: LocalStore) -> None:
+    ref = kept(store)
+    an_hour_ago = LocalStore(store.root, clock=lambda: time.time() - 3600)
+    an_hour_ago.delete([ref])
+    an_hour_ago.close()
+    assert found(store) == []
+
+
+def test_what_was_kept_again_after_its_deletion_and_is_lost_is_missing(store: LocalStore) -> None:
+    ref = kept(store)
+    an_hour_ago = LocalStore(store.root, clock=lambda: time.time() - 3600)
+    an_hour_ago.delete([ref])
+    an_hour_ago.close()
+    path = store.scratch() / "staged"
+    path.write_bytes(b"bytes")
+    assert store.put([Put(ref, path)]) == [None]
+    file_of(store, ref).unlink()
+    assert found(store) == [("missing", ref)]
 
 
 def test_an_object_put_again_after_its_loss_is_not_missing(store: LocalStore) -> None:
