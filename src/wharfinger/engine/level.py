@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from wharfinger.engine import retry
@@ -12,7 +13,7 @@ from wharfinger.engine.input import Content
 from wharfinger.engine.lease import Leases
 from wharfinger.errors import LedgerError, StoreError
 from wharfinger.ledger import Ledger
-from wharfinger.model import Delivered
+from wharfinger.model import Delivered, Lease
 from wharfinger.store import Delivery, Put, Store, Target, delivery_note
 from wharfinger.telemetry import crash
 
@@ -64,13 +65,19 @@ def note(executions: Sequence[Execution], store: Store) -> None:
 def forget(ledger: Ledger, store: Store) -> None:
     """
     Remove what checkpoints keep for runs that have ended, at most MANY of them; also where a worker was killed before it came to
-    this. What cannot be removed now is removed another time.
+    this. What cannot be removed now is removed another time, and holds up nothing else.
     """
-    with contextlib.suppress(LedgerError, StoreError, OSError):
-        if spent := ledger.spent():
-            store.delete([ref for each in spent if each.checkpoint for ref in each.checkpoint.kept])
+    with contextlib.suppress(LedgerError):
+        spent = ledger.spent()
+        answers = _each(partial(_remove, store), spent)
+        if gone := [each for each, error in zip(spent, answers) if error is None]:
             crash.point("worker.forgotten")
-            ledger.forget(spent)
+            ledger.forget(gone)
+
+
+def _remove(store: Store, spent: Sequence[Lease]) -> list[None]:
+    store.delete([ref for each in spent if each.checkpoint for ref in each.checkpoint.kept])
+    return [None] * len(spent)
 
 
 def _publish(executions: Sequence[Execution], store: Store) -> None:
@@ -90,8 +97,9 @@ def _publish(executions: Sequence[Execution], store: Store) -> None:
 
 
 def _each(verb: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:
-    """An answer for each; a group that fails as a whole is tried again one by one, so that only the culprit pays."""
+    """An answer for each; a group that fails as a whole is tried again by halves, so that only the culprit pays."""
     try:
         return [*verb(items)] if items else []
     except Exception as error:  # the process outlives a file, and its neighbours do too
-        return [error] if len(items) == 1 else [answer for item in items for answer in _each(verb, [item])]
+        half = len(items) // 2
+        return [*_each(verb, items[:half]), *_each(verb, items[half:])] if half else [error]

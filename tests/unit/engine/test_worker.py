@@ -18,7 +18,7 @@ from wharfinger.engine.worker import Worker
 from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError
 from wharfinger.ingest import land
 from wharfinger.ledger import LARGE
-from wharfinger.model import Arrival, Delivered, Outcome, State, Status
+from wharfinger.model import Arrival, Delivered, Outcome, State, Status, file_id
 from wharfinger.steps import Output, Reader, Result, Scratch
 from wharfinger.store import Delivery, noted_delivery
 
@@ -177,7 +177,7 @@ def test_a_full_disk_of_ours_costs_no_tries(yard: Yard) -> None:
     times[0] = -0.5 * RESPITE_S
 
 
-def test_a_target_that_fails_as_a_whole_is_asked_one_by_one(yard: Yard) -> None:
+def test_a_target_that_fails_as_a_whole_is_asked_by_halves(yard: Yard) -> None:
     def explode(delivery: Delivery) -> WharfingerError | None:
         if delivery.key.endswith("/a"):
             raise RuntimeError("bug")
@@ -186,7 +186,7 @@ def test_a_target_that_fails_as_a_whole_is_asked_one_by_one(yard: Yard) -> None:
     yard.targets["out"] = place = Place(yard.targets["out"], explode)  # type: ignore[assignment]
     yard.land({"a": b"bytes", "b": b"bytes", "c": b"bytes"})
     yard.worker(PIPELINES["plain"]).turn()
-    assert place.calls == [3, 1, 1, 1]
+    assert place.calls == [3, 1, 2]
     assert yard.records()["a"].error_message.startswith("STEP_ERROR: RuntimeError, at test_worker.py:")
     assert set(yard.visible()) == {"acme/b", "acme/c"}
 
@@ -387,6 +387,29 @@ def test_what_a_dead_worker_did_not_remove_goes_with_the_next_claim(yard: Yard) 
     yard.land({"b": b"fine"})
     worker.turn()
     assert [*yard.store.list("checkpoints")] == []
+
+
+def test_what_cannot_be_removed_holds_nothing_else_up(yard: Yard) -> None:
+    yard.land({"a": b"transient", "b": b"transient", "c": b"transient"})
+    worker = yard.worker(a_pipeline(bound("upper", checkpoint=True), bound("obey")))
+    worker.turn()
+    for _ in range(3):
+        (run,) = wait_until("the retry is due", lambda: yard.ledger.claim("dead", 1, 30.0))
+        yard.ledger.settle([Outcome(run.id, run.token, State.DEAD, Status.FAILED)])
+    stuck, *_ = yard.ledger.spent()
+    assert stuck.checkpoint
+    (ref,) = stuck.checkpoint.kept
+    (path,) = (yard.root / "store/objects").rglob(file_id(ref.bucket, ref.key, ref.version))
+    path.unlink()
+    path.mkdir()
+    yard.land({"d": b"fine"})
+    worker.turn()
+    assert yard.ledger.spent() == [stuck]
+    assert [listed.ref for listed in yard.store.list("checkpoints")] == [ref]
+    path.rmdir()
+    yard.land({"e": b"fine"})
+    worker.turn()
+    assert yard.ledger.spent() == []
 
 
 def test_a_removal_that_comes_too_late_takes_nothing_from_a_replay(yard: Yard) -> None:
