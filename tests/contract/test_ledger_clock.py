@@ -52,9 +52,7 @@ class Harbour:
         assert set(self.ledger.sweep()) == over
         self.zombies += [self.held.pop(id)[0] for id in over]
         dead = {record.file_id for record in self.catalog.files(Filter(status=Status.QUARANTINED), limit=1000)}
-        assert (
-            dead <= over
-        )  # three leaps over one run look like three crashes: a person looks at it, and plays it again
+        assert dead <= over  # the ledger cannot tell three leaps over one run from three crashes; `Sweeper` can
         assert all(self.ledger.replay([*dead]))
 
     def settle(self) -> None:

@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from wharfinger.ledger import MANY, Ledger
 from wharfinger.ledger.hint import Hint
 from wharfinger.telemetry import crash
+
+LEAP_S = 1.0
+"""A wall clock that gains so much on the monotonic one between two sweeps was set, or the machine slept."""
+
+
+class Sweeper:
+    """
+    Takes back, again and again, every run whose lease has ended. A clock that leaps ahead ends leases whose holders are well, so
+    what comes back right after a leap is counted against nobody.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        hint: Hint,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger, self._hint = ledger, hint
+        self._clock, self._monotonic = clock, monotonic
+        self._ahead = self._lead()
+
+    def __call__(self) -> list[str]:
+        """See `sweep`."""
+        ahead = self._lead()
+        runs = sweep(self._ledger, self._hint, crashed=ahead - self._ahead < LEAP_S)
+        self._ahead = ahead
+        return runs
+
+    def _lead(self) -> float:
+        return self._clock() - self._monotonic()
 
 
 def sweep(ledger: Ledger, hint: Hint, *, owner: str | None = None, crashed: bool = True) -> list[str]:

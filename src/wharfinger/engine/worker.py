@@ -18,7 +18,7 @@ from wharfinger.engine.lease import Leases
 from wharfinger.engine.lifeline import GRACE_S
 from wharfinger.engine.plan import plan
 from wharfinger.engine.scratch import Workroom, clean
-from wharfinger.engine.sweep import sweep
+from wharfinger.engine.sweep import Sweeper
 from wharfinger.errors import Busy, LedgerError, Transient
 from wharfinger.ledger import LARGE, Ledger
 from wharfinger.ledger.hint import Hint
@@ -68,6 +68,7 @@ class Worker:
         self._clock, self._rand = clock, rand
         self._limit = batch
         self._leases = Leases(ledger, lease_s)
+        self._sweep = Sweeper(ledger, hint, clock=clock)
         self._watch = Watch(self._overrun)
         self._workroom = Workroom(store.scratch())
         clean(Path(self._workroom.path).parent, now=clock())
@@ -165,9 +166,6 @@ class Worker:
             self._ledger.settle([execution.outcome(now=self._clock(), rand=self._rand)])
             self._hint.send(self._leases.abandon())
         os._exit(OVERRUN)
-
-    def _sweep(self) -> None:
-        sweep(self._ledger, self._hint)
 
 
 def _unrouted(run: Run) -> Outcome:

@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
+from rig.databases import Clock, arrived
 from rig.waiting import wait_until
 from rig.yard import Yard
-from wharfinger.engine.sweep import sweep
+from wharfinger.engine.sweep import Sweeper, sweep
+from wharfinger.ledger import POISON_CRASHES
 from wharfinger.ledger.hint import Hint
+from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.model import Status
 
 
 def test_all_that_a_dead_owner_held_comes_back_at_once(yard: Yard) -> None:
@@ -29,3 +35,23 @@ def test_an_ended_lease_comes_back_and_a_worker_is_woken(yard: Yard) -> None:
     assert waiting.receive(10)
     assert time.monotonic() - started < 5
     waiting.close()
+
+
+@pytest.mark.parametrize(
+    ("leaps", "status"), [(True, Status.QUEUED), (False, Status.QUARANTINED)], ids=["the clock leaps", "time passes"]
+)
+def test_a_lease_that_a_leap_of_the_clock_ends_is_no_crash(yard: Yard, leaps: bool, status: Status) -> None:
+    wall, monotonic = Clock(), Clock()
+    database = SqliteDatabase(yard.root / "leaping.db", clock=wall)
+    sweeper = Sweeper(database.ledger, yard.hint, clock=wall, monotonic=monotonic)
+    (arrival,) = arrived(database.ledger)
+    for _ in range(POISON_CRASHES + 1):
+        assert [run.id for run in database.ledger.claim("worker", 1, 30.0)] == [arrival.file_id]
+        assert sweeper() == []
+        wall.forward(3600)
+        monotonic.forward(0.0 if leaps else 3600)
+        assert sweeper() == [arrival.file_id]
+    record = database.catalog.file(arrival.file_id)
+    database.close()
+    assert record
+    assert record.status is status

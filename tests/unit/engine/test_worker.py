@@ -639,3 +639,14 @@ def test_a_worker_stopped_before_it_began_gives_everything_back(yard: Yard) -> N
     assert worker.turn() == 2
     assert set(yard.statuses().values()) == {"queued"}
     assert yard.visible() == {}
+
+
+def test_a_worker_counts_no_crash_where_its_clock_has_leapt(yard: Yard) -> None:
+    ahead = [0.0]
+    worker = yard.worker(PIPELINES["plain"], clock=lambda: time.time() + ahead[0])
+    yard.land({"a": b""})
+    yard.ledger.claim("slow", 1, 0.01)
+    time.sleep(0.02)
+    ahead[0] = 3600.0
+    worker._sweep()
+    assert yard.history("a") == ["arrived", "released"]
