@@ -73,11 +73,15 @@ def _tell(session: Session, found: Rebuilt, users: list[User]) -> None:
                 "delivered": found.delivered,
                 "known": found.known,
                 "others": found.others,
+                "unread": found.unread,
                 "users": len(users),
             }
         )
     again = found.arrivals - found.delivered
     say(f"{many(found.arrivals, 'file')} recorded: {number(found.delivered)} as transferred, {number(again)} run again")
+    if found.unread:
+        unread = f"{many(found.unread, 'note')} on deliveries"
+        say(f"{unread} passed over: damaged, or of a newer version; a file of which no other note tells runs again")
     if not users:
         say("users are not in the store; add them again: wharf users add, or wharf users apply FILE")
     say("next: wharf serve")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,12 +21,13 @@ from wharfinger.store import Listed, Store, noted_delivery
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild found, in objects."""
+    """What a rebuild found: objects, but for the last."""
 
     arrivals: int = 0  # recorded anew
     delivered: int = 0  # of these: known as transferred
     known: int = 0  # were in the ledger already
     others: int = 0  # lie in the bucket and are no arrivals
+    unread: int = 0  # notes on deliveries that this version cannot read
 
     def __add__(self, more: Rebuilt) -> Rebuilt:
         return Rebuilt(
@@ -34,6 +35,7 @@ class Rebuilt:
             self.delivered + more.delivered,
             self.known + more.known,
             self.others + more.others,
+            self.unread + more.unread,
         )
 
 
@@ -42,14 +44,26 @@ class Effects:
 
     def __init__(self, folder: Path, notes: Iterable[Mapping[str, Any]]) -> None:
         """Lay out the table in `folder`. Raises StoreError where it has no room."""
-        rows = ((note["file_id"], orjson.dumps(note)) for note in notes if noted_delivery(note))
+        self.unread = 0  # notes that were passed over
         try:
-            self._db = sqlite3.connect(folder / "effects")
-            self._db.execute("PRAGMA journal_mode = OFF")
-            self._db.execute("CREATE TABLE effect(file_id TEXT PRIMARY KEY, note BLOB) WITHOUT ROWID")
-            self._db.executemany("INSERT OR REPLACE INTO effect VALUES (?, ?)", rows)
+            with ExitStack() as undo:
+                self._db = undo.enter_context(closing(sqlite3.connect(folder / "effects")))
+                self._db.execute("PRAGMA journal_mode = OFF")
+                self._db.execute("CREATE TABLE effect(file_id TEXT PRIMARY KEY, note BLOB) WITHOUT ROWID")
+                self._db.executemany("INSERT OR REPLACE INTO effect VALUES (?, ?)", self._rows(notes))
+                undo.pop_all()
         except sqlite3.Error as exc:
             raise StoreError(f"{folder}: {exc}", fix="make room there, then rebuild again") from exc
+
+    def _rows(self, notes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, bytes]]:
+        for note in notes:
+            try:
+                noted = noted_delivery(note)
+            except ValueError:
+                self.unread += 1
+            else:
+                if noted:
+                    yield noted[0], orjson.dumps(note)
 
     def get(self, file_id: str) -> tuple[Delivered, ...] | None:
         """What the last note on this file says; None where there is none."""
@@ -66,7 +80,8 @@ def rebuild(store: Store, ledger: Ledger, bucket: str, *, seen: Callable[[Rebuil
     """
     Record every arrival of `bucket` that the store's journal tells of, with the ids, hashes and times it had. What a note says
     was delivered is recorded as transferred; every other arrival runs again, and a destination that holds the same bytes under
-    the same name stays untouched. `seen` hears of each batch. Memory does not grow with the journal.
+    the same name stays untouched. A note that cannot be read counts as none. `seen` hears of each batch.
+    Memory does not grow with the journal.
 
     Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is.
     """
@@ -79,6 +94,7 @@ def rebuild(store: Store, ledger: Ledger, bucket: str, *, seen: Callable[[Rebuil
                 found = _record(ledger, batch, effects)
                 seen(found)
                 total += found
+            total += Rebuilt(unread=effects.unread)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return total

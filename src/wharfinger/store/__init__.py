@@ -143,7 +143,13 @@ def delivery_note(file_id: str, delivered: Sequence[Delivered]) -> dict[str, Any
 
 
 def noted_delivery(note: Mapping[str, Any]) -> tuple[str, tuple[Delivered, ...]] | None:
-    """The file_id and the effects that `delivery_note` wrote; None for a note of another kind."""
+    """
+    The file_id and the effects that `delivery_note` wrote; None for a note of another kind. Raises ValueError for one of this kind that
+    cannot be read: it is damaged, or a newer version wrote it.
+    """
     if "delivered" not in note:
         return None
-    return str(note["file_id"]), tuple(Delivered(**each) for each in note["delivered"])
+    try:
+        return str(note["file_id"]), tuple(Delivered(**each) for each in note["delivered"])
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"a note on a delivery that this version cannot read: {exc!r}") from exc

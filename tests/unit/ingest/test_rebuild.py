@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.descriptors import ARE_TOLD, opened
 from wharfinger.errors import StoreError
 from wharfinger.ingest import Upload, land
 from wharfinger.ingest.rebuild import Effects, Rebuilt, lost, rebuild, unrecorded
@@ -203,6 +204,37 @@ def test_the_last_note_on_a_file_counts(tmp_path: Path) -> None:
     effects = Effects(tmp_path, [delivery_note("A", [first]), {"other": 1}, delivery_note("A", [last])])
     assert (effects.get("A"), effects.get("B")) == ((last,), None)
     effects.close()
+
+
+ODD = [
+    {"delivered": []},
+    {"file_id": "A", "delivered": None},
+    {"file_id": "A", "delivered": ["out"]},
+    {"file_id": "A", "delivered": [{"destination": "out"}]},
+    {"file_id": "A", "delivered": [{"destination": "out", "heat": 3.5}]},
+]
+
+
+def test_notes_that_cannot_be_read_are_passed_over_and_counted(
+    store: Store, database: Database, empty: Database
+) -> None:
+    taken(store, database, "done.csv", "open.csv")
+    effect = deliver(store, database)
+    store.note(ODD)
+    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=2, delivered=1, unread=len(ODD))
+    (done,) = empty.catalog.files(Filter(status=Status.TRANSFERRED))
+    assert done.delivered == (effect,)
+
+
+@pytest.mark.skipif(not ARE_TOLD, reason="needs /proc")
+def test_notes_that_end_in_an_error_leave_nothing_open(tmp_path: Path) -> None:
+    def torn() -> Iterator[dict[str, object]]:
+        yield delivery_note("A", [])
+        raise StoreError("EIO")
+
+    with pytest.raises(StoreError, match="EIO"):
+        Effects(tmp_path, torn())
+    assert opened(tmp_path) == []
 
 
 def test_notes_that_find_no_room_are_an_error_with_a_fix(tmp_path: Path) -> None:
