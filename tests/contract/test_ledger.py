@@ -128,12 +128,15 @@ def test_more_than_many_elements_are_refused(ledger: Ledger) -> None:
         ledger.settle([outcome] * too_many)
     with pytest.raises(ValueError, match="at most 100"):
         ledger.replay(["F"] * too_many)
+    with pytest.raises(ValueError, match="at most 100"):
+        ledger.drop_checkpoints([run] * too_many)
 
 
 def test_no_elements_are_no_error(ledger: Ledger) -> None:
     assert (
         ledger.arrive([]) == ledger.extend([], 30) == ledger.release([]) == ledger.settle([]) == ledger.replay([]) == []
     )
+    assert ledger.drop_checkpoints([]) == []
 
 
 # -- claim
@@ -331,37 +334,37 @@ def checkpointed(ledger: Ledger, checkpoint: Checkpoint) -> Run:
 
 
 @pytest.mark.parametrize("end", [transferred, failed, quarantined, unrouted])
-def test_a_checkpoint_is_told_once_the_run_has_ended_until_it_is_forgotten(
+def test_a_checkpoint_is_obsolete_once_the_run_has_ended_until_it_is_dropped(
     ledger: Ledger, end: Callable[[Run], Outcome]
 ) -> None:
     run = checkpointed(ledger, checkpoint := a_checkpoint())
-    assert ledger.spent() == []
+    assert ledger.obsolete_checkpoints() == []
     ledger.settle([end(run)])
-    assert ledger.spent() == [lease(run, checkpoint=checkpoint)]
-    ledger.forget(ledger.spent())
-    assert ledger.spent() == []
+    assert ledger.obsolete_checkpoints() == [lease(run, checkpoint=checkpoint)]
+    assert ledger.drop_checkpoints(ledger.obsolete_checkpoints() * 2 + [Lease("NONE", 1)]) == [True, False, False]
+    assert ledger.obsolete_checkpoints() == []
 
 
-def test_the_checkpoint_of_a_run_that_goes_on_is_not_spent_and_cannot_be_forgotten(ledger: Ledger) -> None:
+def test_the_checkpoint_of_a_run_that_goes_on_is_not_obsolete_and_cannot_be_dropped(ledger: Ledger) -> None:
     run = checkpointed(ledger, checkpoint := a_checkpoint())
     ledger.settle([retried(run, START)])
     again = claimed(ledger)
-    ledger.forget([lease(run), lease(again)])
-    assert ledger.spent() == []
+    assert ledger.drop_checkpoints([lease(run), lease(again)]) == [False, False]
+    assert ledger.obsolete_checkpoints() == []
     ledger.release([lease(again)])
     assert claimed(ledger).checkpoint == checkpoint
 
 
 def test_a_run_that_was_played_again_keeps_its_new_checkpoint(ledger: Ledger) -> None:
     ledger.settle([failed(checkpointed(ledger, a_checkpoint()))])
-    spent = ledger.spent()
-    ledger.replay([each.run for each in spent])
+    obsolete = ledger.obsolete_checkpoints()
+    ledger.replay([each.run for each in obsolete])
     run = claimed(ledger)
     later = lease(run, checkpoint=a_checkpoint(1))
     ledger.extend([later], 30)
     ledger.settle([failed(run)])
-    ledger.forget(spent)
-    assert ledger.spent() == [later]
+    assert ledger.drop_checkpoints(obsolete) == [False]
+    assert ledger.obsolete_checkpoints() == [later]
 
 
 def test_what_a_checkpoint_keeps_is_told_also_after_a_replay(ledger: Ledger) -> None:
@@ -369,19 +372,19 @@ def test_what_a_checkpoint_keeps_is_told_also_after_a_replay(ledger: Ledger) -> 
     ledger.settle([retried(run, START + 900)])
     ledger.replay([run.id])
     ledger.settle([failed(claimed(ledger))])
-    (spent,) = ledger.spent()
-    assert spent.checkpoint == replace(checkpoint, revision="")
+    (obsolete,) = ledger.obsolete_checkpoints()
+    assert obsolete.checkpoint == replace(checkpoint, revision="")
 
 
-def test_many_spent_checkpoints_are_told_in_parts(ledger: Ledger) -> None:
+def test_many_obsolete_checkpoints_are_told_in_parts(ledger: Ledger) -> None:
     arrived(ledger, 150)
     while runs := ledger.claim("worker", MANY, 30):
         ledger.extend([lease(run, checkpoint=a_checkpoint()) for run in runs], 30)
         ledger.settle([transferred(run) for run in runs])
     parts = []
-    while spent := ledger.spent():
-        ledger.forget(spent)
-        parts.append(len(spent))
+    while obsolete := ledger.obsolete_checkpoints():
+        assert all(ledger.drop_checkpoints(obsolete))
+        parts.append(len(obsolete))
     assert parts == [100, 50]
 
 

@@ -62,22 +62,22 @@ def note(executions: Sequence[Execution], store: Store) -> None:
     crash.point("worker.noted")
 
 
-def forget(ledger: Ledger, store: Store) -> None:
+def drop_checkpoints(ledger: Ledger, store: Store) -> None:
     """
     Remove what checkpoints keep for runs that have ended, at most MANY of them; also where a worker was killed before it came to
     this. What cannot be removed now is removed another time, and holds up nothing else.
     """
     with contextlib.suppress(LedgerError):
-        spent = ledger.spent()
-        answers = _each(partial(_remove, store), spent)
-        if gone := [each for each, error in zip(spent, answers) if error is None]:
+        obsolete = ledger.obsolete_checkpoints()
+        answers = _each(partial(_remove, store), obsolete)
+        if gone := [each for each, error in zip(obsolete, answers) if error is None]:
             crash.point("worker.forgotten")
-            ledger.forget(gone)
+            ledger.drop_checkpoints(gone)
 
 
-def _remove(store: Store, spent: Sequence[Lease]) -> list[None]:
-    store.delete([ref for each in spent if each.checkpoint for ref in each.checkpoint.kept])
-    return [None] * len(spent)
+def _remove(store: Store, obsolete: Sequence[Lease]) -> list[None]:
+    store.delete([ref for each in obsolete if each.checkpoint for ref in each.checkpoint.kept])
+    return [None] * len(obsolete)
 
 
 def _publish(executions: Sequence[Execution], store: Store) -> None:

@@ -78,7 +78,7 @@ class Worker:
         for pipeline in self._pipelines:
             register = partial(self._ledger.register, pipeline.revision, pipeline.name, pipeline.document)
             retry.insist(register)
-        level.forget(self._ledger, self._store)
+        level.drop_checkpoints(self._ledger, self._store)
         send, grace_s = self._hint.send, self._grace_s
         with Heartbeat(self._leases, self._watch, sweep=self._sweep, released=send, grace_s=grace_s):
             while not self._leases.closed:
@@ -155,7 +155,7 @@ class Worker:
             retry.insist(lambda: self._ledger.settle(outcomes))
         crash.point("worker.settled")
         self._leases.end()
-        level.forget(self._ledger, self._store)
+        level.drop_checkpoints(self._ledger, self._store)
 
     def _overrun(self, execution: Execution) -> None:
         """Called by the heartbeat: settle the run whose step does not end, give all others back, and end the process."""

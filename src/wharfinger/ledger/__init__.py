@@ -73,12 +73,12 @@ class Ledger(Protocol):
         """
         ...
 
-    def spent(self) -> list[Lease]:
-        """Up to `MANY` runs that have ended and whose checkpoint is not forgotten, each with it: what it keeps is of no use."""
+    def obsolete_checkpoints(self) -> list[Lease]:
+        """Up to `MANY` runs that have ended and still have a checkpoint, each with it: what it keeps is of no use."""
         ...
 
-    def forget(self, leases: Sequence[Lease]) -> None:
-        """Drop the checkpoints of these runs, which have ended; not of one that was claimed again."""
+    def drop_checkpoints(self, leases: Sequence[Lease]) -> list[bool]:
+        """Forget the checkpoints of these runs. False where there is none, the run has not ended, or it was claimed since."""
         ...
 
     def register(self, revision: str, pipeline: str, document: str) -> None:

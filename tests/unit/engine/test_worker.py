@@ -396,7 +396,7 @@ def test_what_cannot_be_removed_holds_nothing_else_up(yard: Yard) -> None:
     for _ in range(3):
         (run,) = wait_until("the retry is due", lambda: yard.ledger.claim("dead", 1, 30.0))
         yard.ledger.settle([Outcome(run.id, run.token, State.DEAD, Status.FAILED)])
-    stuck, *_ = yard.ledger.spent()
+    stuck, *_ = yard.ledger.obsolete_checkpoints()
     assert stuck.checkpoint
     (ref,) = stuck.checkpoint.kept
     (path,) = (yard.root / "store/objects").rglob(file_id(ref.bucket, ref.key, ref.version))
@@ -404,12 +404,12 @@ def test_what_cannot_be_removed_holds_nothing_else_up(yard: Yard) -> None:
     path.mkdir()
     yard.land({"d": b"fine"})
     worker.turn()
-    assert yard.ledger.spent() == [stuck]
+    assert yard.ledger.obsolete_checkpoints() == [stuck]
     assert [listed.ref for listed in yard.store.list("checkpoints")] == [ref]
     path.rmdir()
     yard.land({"e": b"fine"})
     worker.turn()
-    assert yard.ledger.spent() == []
+    assert yard.ledger.obsolete_checkpoints() == []
 
 
 def test_a_removal_that_comes_too_late_takes_nothing_from_a_replay(yard: Yard) -> None:

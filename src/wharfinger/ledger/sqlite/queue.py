@@ -97,16 +97,16 @@ class SqliteLedger:
         with self._connections.writing() as tx:
             return recover.replay(tx, files, self._now())
 
-    def spent(self) -> list[Lease]:
+    def obsolete_checkpoints(self) -> list[Lease]:
         """See Ledger."""
         with self._connections.reading() as db:
-            return recover.spent(db)
+            return recover.obsolete_checkpoints(db)
 
-    def forget(self, leases: Sequence[Lease]) -> None:
+    def drop_checkpoints(self, leases: Sequence[Lease]) -> list[bool]:
         """See Ledger."""
         _refuse_more(leases)
         with self._connections.writing() as tx:
-            recover.forget(tx, leases)
+            return recover.drop_checkpoints(tx, leases)
 
     def register(self, revision: str, pipeline: str, document: str) -> None:
         """See Ledger."""

@@ -8,7 +8,7 @@ import apsw
 
 from wharfinger.ledger import MANY, POISON_CRASHES
 from wharfinger.ledger.sqlite import history, rank, row
-from wharfinger.ledger.sqlite.connection import rows
+from wharfinger.ledger.sqlite.connection import first, rows
 from wharfinger.ledger.sqlite.figure import Place, Tally
 from wharfinger.ledger.sqlite.history import Told
 from wharfinger.ledger.sqlite.run import ALONE, QUEUED, UNCLAIMED, UPLOADED, Found, find, lane, named
@@ -28,9 +28,9 @@ UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank =
 WHERE id = ?
 """
 
-
-_IS_SPENT = "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased'"  # the condition of index run_spent, word for word
-_SPENT = f"SELECT id, token, checkpoint FROM run WHERE {_IS_SPENT} ORDER BY id LIMIT {MANY}"
+_IS_OBSOLETE = "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased'"  # the condition of index run_spent, word for word
+_OBSOLETE = f"SELECT id, token, checkpoint FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
+_DROP = f"UPDATE run SET checkpoint = NULL WHERE id = ? AND token = ? AND {_IS_OBSOLETE} RETURNING id"
 
 
 def lost(tx: apsw.Connection, owner: str | None, now_us: int) -> list[Found]:
@@ -56,17 +56,14 @@ def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: in
     history.append(tx, now_us, told)
 
 
-def spent(db: apsw.Connection) -> list[Lease]:
-    """Up to MANY runs that have ended and have a checkpoint."""
-    return [Lease(id, token, row.to_checkpoint(checkpoint)) for id, token, checkpoint in rows(db, _SPENT)]
+def obsolete_checkpoints(db: apsw.Connection) -> list[Lease]:
+    """Those of up to MANY runs that have ended."""
+    return [Lease(id, token, row.to_checkpoint(checkpoint)) for id, token, checkpoint in rows(db, _OBSOLETE)]
 
 
-def forget(tx: apsw.Connection, leases: Sequence[Lease]) -> None:
-    """Drop the checkpoints of those that have not been claimed since."""
-    tx.executemany(
-        f"UPDATE run SET checkpoint = NULL WHERE id = ? AND token = ? AND {_IS_SPENT}",
-        [(e.run, e.token) for e in leases],
-    )
+def drop_checkpoints(tx: apsw.Connection, leases: Sequence[Lease]) -> list[bool]:
+    """Forget those of runs that have ended and were not claimed since."""
+    return [first(tx, _DROP, lease.run, lease.token) is not None for lease in leases]
 
 
 def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]:
@@ -84,5 +81,5 @@ def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]
 
 
 def _is_fresh(found: Found) -> bool:
-    spent = found.tries or found.crashes or found.solo or found.has_checkpoint
-    return found.place in (UPLOADED, QUEUED) and not spent
+    has_begun = found.tries or found.crashes or found.solo or found.has_checkpoint
+    return found.place in (UPLOADED, QUEUED) and not has_begun
