@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "first", settings.get_profile("steady"), phases=[Phase.generate]
+)  # shows that a test can fail
 settings.load_profile("steady")  # the same examples in every run; `--hypothesis-profile default` looks for new ones

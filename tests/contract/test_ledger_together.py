@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
 
-from rig.databases import DATABASES, an_arrival, arrive_in, arrived, transferred, work_off
+from rig.databases import DATABASES, a_lot, an_arrival, arrive_in, arrived, transferred, work_off, work_without_end
+from rig.waiting import wait_until
 from wharfinger.ledger import Database, Filter, Ledger, chain
 from wharfinger.model import Status
 
@@ -91,6 +95,35 @@ def test_a_process_that_is_killed_leaves_all_of_an_element_or_nothing(
     while runs := database.ledger.claim("worker", 100, 30):
         database.ledger.settle([transferred(run) for run in runs])
     assert database.catalog.counts().files[Status.TRANSFERRED] == len(KEYS)
+    database.close()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.011, 0.023, 0.037])
+def test_a_process_that_is_killed_at_any_instant_leaves_nothing_half(
+    backend: str, tmp_path: Path, pause_s: float
+) -> None:
+    database = DATABASES[backend](tmp_path)
+    process = spawn.Process(target=work_without_end, args=(backend, tmp_path))
+    process.start()
+    wait_until("it works", lambda: database.ledger.knows([a_lot(1)[0].file_id])[0])
+    time.sleep(pause_s)
+    process.kill()
+    assert finished(process) == -9
+
+    database.ledger.sweep(owner="doomed")
+    lots = takewhile(lambda lot: any(database.ledger.knows([a.file_id for a in lot])), map(a_lot, itertools.count()))
+    arrivals = [arrival for lot in lots for arrival in lot]
+    for start in range(0, len(arrivals), 100):
+        database.ledger.arrive(arrivals[start : start + 100])
+    while runs := database.ledger.claim("worker", 100, 30):
+        database.ledger.settle([transferred(run) for run in runs])
+    for arrival in arrivals:
+        events = database.catalog.events(arrival.file_id)
+        assert chain.verify(events) == []
+        assert [event.kind for event in events if event.kind != "expired"] == ["arrived", "transferred"]
+    entries = database.namespace.look([arrival.key for arrival in arrivals])
+    assert [entry and entry.file_id for entry in entries] == [arrival.file_id for arrival in arrivals]
+    assert database.catalog.counts().files == {**dict.fromkeys(Status, 0), Status.TRANSFERRED: len(arrivals)}
     database.close()
 
 

@@ -115,3 +115,17 @@ def arrive_in(backend: str, root: Path, keys: Sequence[str]) -> None:
     database = DATABASES[backend](root)
     database.ledger.arrive([an_arrival(key, version=ulid(START, n), at=START) for n, key in enumerate(keys)])
     database.ledger.settle([transferred(run) for run in database.ledger.claim("doomed", 100, 30)])
+
+
+def a_lot(n: int) -> list[Arrival]:
+    """The same 20 files for everybody who asks for lot `n`."""
+    files = range(20 * n, 20 * n + 20)
+    return [an_arrival(f"acme/inbound/{each}.csv", version=ulid(START, each), at=START) for each in files]
+
+
+def work_without_end(backend: str, root: Path) -> None:
+    """In a process of its own, until it is killed: one lot after the other arrives, is claimed and settled."""
+    ledger = DATABASES[backend](root).ledger
+    for n in itertools.count():
+        ledger.arrive(a_lot(n))
+        ledger.settle([transferred(run) for run in ledger.claim("doomed", 100, 30)])

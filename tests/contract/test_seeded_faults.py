@@ -1,0 +1,55 @@
+"""Each suite of this folder is red where an implementation has a fault of the kind that it looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rig import seeded
+from rig.faults import ledger, steps, store
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+
+SEEDS = [
+    (ledger.records_again, "test_ledger.py::test_a_known_arrival_changes_nothing"),
+    (ledger.knows_nothing, "test_ledger.py::test_the_ledger_knows_what_has_arrived_and_nothing_else"),
+    (ledger.gives_the_same_token_again, "test_ledger.py::test_each_claim_adds_one_to_the_token"),
+    (ledger.settles_for_anybody, "test_ledger.py::test_a_stale_token_cannot_settle_and_leaves_an_event"),
+    (ledger.extends_for_anybody, "test_ledger.py::test_a_stale_lease_cannot_be_extended"),
+    (ledger.counts_crashes_in_company, "test_ledger.py::test_innocents_around_a_poison_file_are_never_dead"),
+    (ledger.sweeps_too_early, "test_ledger_clock.py"),
+    (ledger.counts_every_retry, "test_ledger_model.py::test_a_ledger_does_what_its_model_does[sqlite-15]"),
+    (ledger.claims_what_is_held, "test_ledger_together.py::test_six_threads_never_hold_the_same_run"),
+    (
+        ledger.counts_afterwards,
+        "test_ledger_together.py::test_a_process_that_is_killed_leaves_all_of_an_element_or_nothing",
+    ),
+    (
+        ledger.commits_each_statement,
+        "test_ledger_together.py::test_a_process_that_is_killed_at_any_instant_leaves_nothing_half",
+    ),
+    (ledger.hides_a_file, "test_catalog.py::test_pages_are_newest_first_and_have_each_file_once"),
+    (ledger.shows_what_came_last, "test_namespace.py::test_an_older_version_that_comes_late_does_not"),
+    (ledger.adds_over_another, "test_accounts.py::test_an_added_user_never_replaces_another"),
+    (store.takes_any_bytes, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),
+    (store.delivers_the_same_again, "test_target.py::test_delivering_again_changes_nothing"),
+    (steps.turns_inputs_round, "test_step.py::test_several_inputs_are_taken_in_their_order"),
+]
+"""A fault, and the test that must object to it."""
+
+
+@pytest.mark.parametrize(("fault", "test"), SEEDS, ids=[fault.__name__ for fault, _ in SEEDS])
+def test_a_suite_objects_to_an_implementation_that(
+    fault: Callable[[], None], test: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    said = seeded.objections(fault, f"contract/{test}", tmp_path_factory.mktemp("s"))
+    assert any("assert" in line for line in said), said
+
+
+def test_every_suite_has_a_seeded_fault() -> None:
+    shown = {test.partition("::")[0] for _, test in SEEDS}
+    assert shown == {path.name for path in HERE.glob("test_*.py")} - {Path(__file__).name}

@@ -1,0 +1,10 @@
+"""Faults of a worker."""
+
+from __future__ import annotations
+
+from wharfinger.engine.lease import Leases
+
+
+def goes_on_without_its_lease() -> None:
+    """A worker that is told of a lost lease does not let go of the run."""
+    Leases._drop = lambda *_: None

@@ -1,0 +1,30 @@
+"""Faults of the way in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rig.faults import suppressed
+from wharfinger.errors import StoreError
+from wharfinger.ingest import rebuild
+from wharfinger.ingest.sftp.intake import Intake
+from wharfinger.model import Arrival, ulid
+from wharfinger.store.staging import Staged
+
+
+def gives_new_ids() -> None:
+    """A rebuilt ledger takes every arrival for a new version."""
+    honest = rebuild._arrival
+
+    def another(*told: Any) -> Arrival:
+        arrival = honest(*told)
+        return replace(arrival, version=ulid(arrival.at, 0))
+
+    rebuild._arrival = another
+
+
+def passes_over_a_full_disk() -> None:
+    """Bytes for which there was no room count as written."""
+    Intake.reserve = lambda *_: None
+    Staged._write_at = suppressed(Staged._write_at, StoreError)

@@ -1,0 +1,129 @@
+"""Faults of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from threading import Timer
+from typing import Any
+
+import apsw
+
+from wharfinger.ledger.sqlite import connection, lease, queue, recover, run, settle, tree
+from wharfinger.ledger.sqlite.accounts import SqliteAccounts
+from wharfinger.ledger.sqlite.catalog import SqliteCatalog
+from wharfinger.ledger.sqlite.figure import Tally
+from wharfinger.ledger.sqlite.queue import SqliteLedger
+from wharfinger.model import Arrival, Outcome, ulid
+
+HOUR_US = 3_600_000_000
+
+
+def acknowledges_too_early() -> None:
+    """An arrival is answered for a moment before it is committed."""
+    honest = SqliteLedger.arrive
+
+    def arrive(self: SqliteLedger, arrivals: Sequence[Arrival]) -> list[bool]:
+        Timer(0.2, honest, (self, arrivals)).start()
+        return [True] * len(arrivals)
+
+    SqliteLedger.arrive = arrive
+
+
+def records_again() -> None:
+    """An arrival that is known becomes another file."""
+    honest = queue.arrive
+
+    def arrive(tx: apsw.Connection, arrivals: Sequence[Arrival], *more: Any) -> set[str]:
+        known = queue.known(tx, [each.file_id for each in arrivals])
+        others = [replace(each, version=ulid(each.at, 0)) if each.file_id in known else each for each in arrivals]
+        return honest(tx, others, *more)
+
+    queue.arrive = arrive
+
+
+def knows_nothing() -> None:
+    """The ledger denies whatever it is asked for."""
+    SqliteLedger.knows = lambda _, files: [False] * len(files)
+
+
+def claims_what_is_held() -> None:
+    """A claim takes runs that somebody has."""
+    for name in ("_HEADS", "_HEAD_OF_LANE"):
+        setattr(lease, name, getattr(lease, name).replace(lease._READY, "state IN ('ready', 'leased')"))
+
+
+def gives_the_same_token_again() -> None:
+    """A claim does not add to the run's token."""
+    lease._LEASE = lease._LEASE.replace("token = token + 1", "token = 1")
+    lease._HEAD_OF_LANE = lease._HEAD_OF_LANE.replace("r.token + 1", "1")
+
+
+def sweeps_too_early() -> None:
+    """A lease that has an hour left is taken for one that ended."""
+    honest = recover.lost
+    recover.lost = lambda tx, owner, now_us: honest(tx, owner, now_us + HOUR_US)
+
+
+def counts_crashes_in_company() -> None:
+    """What ran when a process died is not set apart, and each of its files pays."""
+    recover._TAKE_BACK = recover._TAKE_BACK.replace(f"lane = max(lane, {run.ALONE})", "lane = lane")
+
+
+def extends_for_anybody() -> None:
+    """Whoever had a run once may hold it longer."""
+    lease.is_held = lambda runs, held: held.run in runs
+
+
+def settles_for_anybody() -> None:
+    """An outcome is taken from whoever had the run once."""
+    honest = settle.settle
+
+    def settle_latest(tx: apsw.Connection, outcomes: Sequence[Outcome], *more: Any) -> list[bool]:
+        runs = run.named(tx, [each.run for each in outcomes])
+        return honest(tx, [replace(each, token=runs[each.run].token) for each in outcomes], *more)
+
+    settle.settle = settle_latest
+
+
+def counts_every_retry() -> None:
+    """A retry costs a try, whoever was at fault."""
+    settle._is_try = lambda _: True
+
+
+def counts_afterwards() -> None:
+    """Sums are not kept in the transaction of what they count."""
+    honest = Tally.write
+
+    def write(self: Tally, tx: apsw.Connection) -> None:
+        tx.execute("COMMIT; BEGIN IMMEDIATE")
+        honest(self, tx)
+
+    Tally.write = write
+
+
+def commits_each_statement() -> None:
+    """What should be a transaction is none."""
+
+    def no_transaction(db: apsw.Connection, begin: str) -> Iterator[apsw.Connection]:
+        yield db
+
+    connection._transaction = no_transaction
+
+
+def hides_a_file() -> None:
+    """Every page of the catalogue lacks its first file."""
+    honest = SqliteCatalog.files
+    SqliteCatalog.files = lambda self, filter, **page: honest(self, filter, **page)[1:]
+
+
+def shows_what_came_last() -> None:
+    """An older version that comes late takes the name."""
+    tree._ARRIVE = tree._ARRIVE.replace(
+        "> coalesce((SELECT version FROM file WHERE file_id = name.file_id), '')", "> ''"
+    )
+
+
+def adds_over_another() -> None:
+    """A user who is added replaces the one who has the name."""
+    SqliteAccounts.add = lambda self, user: self.keep([user]) is None

@@ -1,0 +1,26 @@
+"""Faults of a store and of its targets."""
+
+from __future__ import annotations
+
+from rig.faults import suppressed
+from wharfinger.store import directory, disk, local
+
+
+def delivers_the_same_again() -> None:
+    """What lies at its destination is replaced by the same bytes."""
+    directory._lies_there = lambda _: False
+
+
+def passes_over_a_failed_sync() -> None:
+    """A disk that fails is taken for one that has done its work."""
+    disk.sync = suppressed(disk.sync, OSError)
+
+
+def forgets_new_names() -> None:
+    """Directories are made without a sync of those that they are in."""
+    disk.sync_directory = lambda _: None
+
+
+def takes_any_bytes() -> None:
+    """Other bytes under a name that is taken are no error."""
+    local._compare = lambda _: None
