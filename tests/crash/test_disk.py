@@ -115,9 +115,18 @@ def ledger_is_full(directory: Path) -> None:
         wharf(directory, *command)
 
 
-@pytest.mark.parametrize("part", ["/staging/", "/journal/", "/objects/", "/out", "/ledger.db-wal"])
+@pytest.mark.parametrize(
+    ("part", "who"),
+    [
+        ("/staging/", "client"),
+        ("/journal/", "client"),
+        ("/objects/", "client"),
+        ("/out", "worker"),
+        ("/ledger.db-wal", "ledger"),
+    ],
+)
 def test_a_sync_that_fails_once_costs_a_repeat_and_nothing_else(
-    part: str, tmp_path: Path, results: Mapping[str, bytes]
+    part: str, who: str, tmp_path: Path, results: Mapping[str, bytes]
 ) -> None:
     prepare(tmp_path)
     account, failed = Account(tmp_path, results), tmp_path / "failed"
@@ -129,4 +138,10 @@ def test_a_sync_that_fails_once_costs_a_repeat_and_nothing_else(
         tries = upload(SENT, tmp_path / "key", keeper.port)
         wait_until("a sync failed", failed.exists)
         account.settle()
-    account.check(SENT, tries)
+    records = account.check(SENT, tries)
+    repeated = {
+        "client": sum(tries.values()) > len(SENT),
+        "worker": any(record["attempts"] > 1 for record in records),
+        "ledger": True,  # a call that is repeated leaves no trace
+    }
+    assert repeated[who]

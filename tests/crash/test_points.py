@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from copy import copy
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +30,8 @@ TO_DIRECTORY = ["worker.stepped", "target.synced", "target.renamed", "worker.del
 END = ["worker.noted", "ledger.settling", "worker.settled", "store.deleting", "worker.forgotten"]
 WORKER = ["worker.claimed", "worker.routed", *CHECKPOINT, *TO_BUCKET, *TO_DIRECTORY, *END]
 
+BEGINNINGS = ["intake.staged", "worker.claimed"]
+
 ON_ITS_OWN = {"sweeper.begun"}  # at any time
 AFTER_A_FAULT = {"sweeper.swept", "supervisor.bereaved"}
 
@@ -40,7 +43,10 @@ class Process:
         self._places = dict(places)  # by inode: of a file its folder's, of a folder its own
         self._changed: set[str] = set()  # folders that have not been synced since
         self.steps = [step for line in log.read_text().splitlines() for step in self._step(line.split(" "))]
-        self.points = [step for step in self.steps if step in POINTS]
+
+    @property
+    def points(self) -> list[str]:
+        return [step for step in self.steps if step in POINTS]
 
     def _step(self, words: list[str]) -> Iterator[str]:
         match words:
@@ -116,10 +122,20 @@ def test_the_points_are_passed_in_the_order_of_a_files_way(processes: list[Proce
     assert of(processes, "worker.claimed").points == WORKER
 
 
-@pytest.mark.parametrize("first", ["intake.staged", "worker.claimed"])
+@pytest.mark.parametrize("first", BEGINNINGS)
 def test_a_point_stands_between_any_two_effects(first: str, processes: list[Process]) -> None:
     """Effects of one kind in a row are those of a group, or of its parts, which no order holds together."""
     way = of(processes, first).way(first)
     pairs = [pair for pair in pairwise(way) if not {*pair} & POINTS.keys() and len({*pair}) == 2]
     assert pairs == [], way
     assert len(set(way) - POINTS.keys()) == {"intake.staged": 4, "worker.claimed": 7}[first], way
+
+
+@pytest.mark.parametrize("point", ["store.synced", "store.renamed", "target.synced", "target.renamed"])
+def test_a_point_that_is_taken_away_is_missed(point: str, processes: list[Process]) -> None:
+    """The seeded fault of this suite: the very run above, of a product without this point."""
+    lacking = copy(of(processes, point))
+    lacking.steps = [step for step in lacking.steps if step != point]
+    first = next(beginning for beginning in BEGINNINGS if beginning in lacking.steps)
+    with pytest.raises(AssertionError, match="durable"):
+        test_a_point_stands_between_any_two_effects(first, [lacking])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (site / "fragile_step.py").write_text(STEPS)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fragile-step\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[wharfinger.steps]\nfragile = fragile_step:STEP\n")
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
 
 
 @pytest.mark.usefixtures("fragile")
@@ -50,8 +51,10 @@ def test_a_step_that_kills_its_process_kills_no_other_file(tmp_path: Path) -> No
     with Serving(tmp_path) as serving:
         upload(sent, tmp_path / "key", serving.port)
         records = account.settle()
-    (dead,) = [record for record in records if record["status"] != "transferred"]
-    assert (name(dead), dead["status"]) == ("f050-poison", "quarantined")
+    dead = next(record for record in records if name(record) == "f050-poison")
+    assert {name(record): record["status"] for record in records if record["status"] != "transferred"} == {
+        "f050-poison": "quarantined"
+    }
     assert dead["error_message"].startswith("POISON: ")
     events = wharf(tmp_path, "file", dead["file_id"])["events"]
     assert [event["kind"] for event in events] == ["arrived", "expired", "expired", "expired", "quarantined"]

@@ -25,6 +25,6 @@ def gives_new_ids() -> None:
 
 
 def passes_over_a_full_disk() -> None:
-    """Bytes for which there was no room count as written."""
+    """A write for which there is no room is answered as if it were done."""
     Intake.reserve = lambda *_: None
-    Staged._write_at = suppressed(Staged._write_at, StoreError)
+    Staged.write = suppressed(Staged.write, StoreError)

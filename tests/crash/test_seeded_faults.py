@@ -1,0 +1,75 @@
+"""Each suite of this folder is red where the product has a fault of the kind that it looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rig import seeded
+from rig.faults import engine, ingest, ledger, store
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+
+SEEDS = [
+    (
+        ledger.acknowledges_too_early,
+        "test_every_hop.py::test_kill_at[intake.arrived]",
+        "was acknowledged, and is not there",
+    ),
+    (
+        store.delivers_the_same_again,
+        "test_every_hop.py::test_kill_at[target.renamed]",
+        "each name became visible once",
+    ),
+    (
+        ledger.settles_for_anybody,
+        "test_stopped.py::test_a_settle_that_comes_too_late_leaves_the_run_to_its_successor",
+        "assert 'transferred' == 'stale'",
+    ),
+    (
+        engine.goes_on_without_its_lease,
+        "test_engine.py::test_a_worker_that_was_stopped_past_its_lease_changes_nothing",
+        "'stale'",
+    ),
+    (
+        ledger.counts_crashes_in_company,
+        "test_poison.py::test_a_step_that_kills_its_process_kills_no_other_file",
+        "'quarantined'",
+    ),
+    (ingest.gives_new_ids, "test_rebuild.py::test_a_deleted_ledger_is_rebuilt_from_the_store", "file_id"),
+    (
+        store.passes_over_a_failed_sync,
+        "test_disk.py::test_a_sync_that_fails_once_costs_a_repeat_and_nothing_else[/staging/-client]",
+        "assert False",
+    ),
+    (
+        ingest.passes_over_a_full_disk,
+        "test_disk.py::test_an_upload_that_does_not_fit_is_refused_with_a_sentence",
+        "the server has no room",
+    ),
+    (
+        store.forgets_new_names,
+        "test_opening.py::test_what_the_first_start_makes_outlives_a_power_loss",
+        "ledger.db",
+    ),
+]
+"""A fault, the test that must object to it, and a word of the objection."""
+
+HAVE_THEIR_OWN = {"test_store.py", "test_points.py"}
+
+
+@pytest.mark.parametrize(("fault", "test", "word"), SEEDS, ids=[fault.__name__ for fault, _, _ in SEEDS])
+def test_a_suite_objects_to_a_product_that(
+    fault: Callable[[], None], test: str, word: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    said = seeded.objections(fault, f"crash/{test}", tmp_path_factory.mktemp("s"))
+    assert word in "\n".join(said)
+
+
+def test_every_suite_has_a_seeded_fault() -> None:
+    shown = {test.partition("::")[0] for _, test, _ in SEEDS}
+    assert shown | HAVE_THEIR_OWN == {path.name for path in HERE.glob("test_*.py")} - {Path(__file__).name}
