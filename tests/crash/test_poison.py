@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rig.account import Account, delivered, name
-from rig.serving import CONFIG, Serving, prepare, wharf
-from rig.uploading import upload
+from rig.account import Account, Record, delivered, name
+from rig.serving import CONFIG, Serving, prepare, put, wharf
 
 pytestmark = pytest.mark.slow
 
@@ -46,19 +47,27 @@ def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fragile")
 def test_a_step_that_kills_its_process_kills_no_other_file(tmp_path: Path) -> None:
     prepare(tmp_path, CONFIG.replace("    steps:\n", "    steps:\n      - fragile\n"))
-    sent = {f"f{n:03d}": b"innocent %d" % n for n in range(100)} | {"f050-poison": b"POISON"}
-    account = Account(tmp_path, dict.fromkeys(sent, b""))
-    with Serving(tmp_path) as serving:
-        upload(sent, tmp_path / "key", serving.port)
-        records = account.settle()
-    dead = next(record for record in records if name(record) == "f050-poison")
-    assert {name(record): record["status"] for record in records if record["status"] != "transferred"} == {
-        "f050-poison": "quarantined"
+    innocents = {f"f{n:03d}": b"innocent %d" % n for n in range(100)}
+    account = Account(tmp_path, dict.fromkeys(["f050-poison", *innocents], b""))
+    put(tmp_path, dict(sorted({**innocents, "f050-poison": b"POISON"}.items())))
+    with Serving(tmp_path):
+        records = {name(record): record for record in account.settle()}
+    assert {who: record["status"] for who, record in records.items()} == {
+        "f050-poison": "quarantined",
+        **dict.fromkeys(innocents, "transferred"),
     }
+    dead = records.pop("f050-poison")
     assert dead["error_message"].startswith("POISON: ")
-    events = wharf(tmp_path, "file", dead["file_id"])["events"]
+    events = history(tmp_path, dead)
     assert [event["kind"] for event in events] == ["arrived", "expired", "expired", "expired", "quarantined"]
     assert [event["data"]["alone"] for event in events[1:4]] == [False, True, True]
+    neighbour = history(tmp_path, records["f050"])
+    assert [event["kind"] for event in neighbour] == ["arrived", "expired", "transferred"], "they ran together"
     account.watch.read()
-    assert account.watch.moved == {delivered(record): 1 for record in records if record is not dead}
-    assert {record["attempts"] for record in records if record is not dead} == {1}
+    assert account.watch.moved == {delivered(record): 1 for record in records.values()}
+    assert {record["attempts"] for record in records.values()} == {1}
+
+
+def history(directory: Path, record: Record) -> list[Mapping[str, Any]]:
+    events: list[Mapping[str, Any]] = wharf(directory, "file", record["file_id"])["events"]
+    return events
