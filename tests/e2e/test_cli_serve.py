@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from rig.command import Wharf
-from rig.serving import children
+from rig.serving import children, unreaped
 from rig.waiting import wait_until
 
 
@@ -81,9 +81,10 @@ def test_a_person_is_told_where_it_listens_and_how_to_stop(wharf: Wharf, key: st
 def test_a_second_signal_ends_it_at_once(wharf: Wharf) -> None:
     with serving(wharf, "--json") as process:
         ready(process)
-        os.kill(children(process.pid)["worker-1"], signal.SIGSTOP)
+        stopped = children(process.pid)["worker-1"]
+        os.kill(stopped, signal.SIGSTOP)
         process.send_signal(signal.SIGINT)
-        wait_until("all others have ended", lambda: [*children(process.pid)] == ["worker-1"])
+        wait_until("all others have ended", lambda: unreaped(process.pid) == [stopped])
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")

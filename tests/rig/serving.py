@@ -184,9 +184,9 @@ def children(parent: int) -> dict[str, int]:
     The process ids of a supervisor's living children by name; they carry it in the name under which they claim. "landing" is the
     listener's own child.
     """
-    owners = {_environ(pid).get(OWNER, ""): pid for pid in _children(parent)}
+    owners = {_environ(pid).get(OWNER, ""): pid for pid in living(parent)}
     found = {owner.rpartition("-")[0]: pid for owner, pid in owners.items() if owner}
-    return found | dict(zip(["landing"], _children(found.get("sftp", 0))))
+    return found | dict(zip(["landing"], living(found.get("sftp", 0))))
 
 
 def _environ(pid: int) -> dict[str, str]:
@@ -196,9 +196,15 @@ def _environ(pid: int) -> dict[str, str]:
     return {}
 
 
-def _children(parent: int) -> list[int]:
+def living(parent: int) -> list[int]:
+    """Its children that have not ended."""
+    return [pid for pid in unreaped(parent) if is_alive(pid)]
+
+
+def unreaped(parent: int) -> list[int]:
+    """Its children, but for those whose end it has seen. One that is ending has no environment any more."""
     with suppress(OSError):
-        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split() if is_alive(pid)]
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
     return []
 
 
