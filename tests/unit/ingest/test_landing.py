@@ -47,8 +47,19 @@ def asked(landing: Landing, uploads: Sequence[Upload]) -> Answers:
     return asyncio.run(landing(uploads))
 
 
+@pytest.fixture(autouse=True)
+def _descriptors() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+OPEN: list[Staged] = []
+
+
 def staged(root: Path, content: bytes) -> tuple[Staged, Upload]:
     file = Staging(root / "store" / "staging").create()
+    OPEN.append(file)
     file.write(0, content)
     sha256 = hashlib.sha256(content).hexdigest()
     return file, Upload(file.path, f"acme/{fresh()}.gz", fresh(), len(content), sha256, "acme", fd=file.fd)
@@ -70,8 +81,6 @@ def test_a_group_lands_with_its_bytes(tmp_path: Path, landing: Landing) -> None:
     assert {a.media_type for a in arrivals} == {"application/gzip"}
     assert {r.file_id for r in database.catalog.files(Filter(), limit=100)} == {a.file_id for a in arrivals}
     database.close()
-    for file, _ in files:
-        file.close()
 
 
 def test_each_is_told_its_own_error_with_what_mends_it(tmp_path: Path, landing: Landing) -> None:
