@@ -149,9 +149,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
         loop.add_signal_handler(number, stopped.set)
     lifeline = _lifeline()
     lifeline.watch(partial(loop.call_soon_threadsafe, stopped.set))
-    loop.add_reader(
-        landing.sentinel, stopped.set
-    )  # nothing can be taken in without it: the supervisor starts both anew
+    loop.add_reader(landing.sentinel, stopped.set)  # without it nothing lands: the supervisor starts both anew
     database, store, hint = open_database(settings), open_store(settings), open_hint(settings)
     listener = await server.serve(
         settings.listeners.sftp,

@@ -26,9 +26,7 @@ class WharfingerError(Exception):
     """Base of all errors above. `code` is a stable word in capitals, `fix` says what to do next (may be empty)."""
 
     code = "ERROR"
-    is_internal = (
-        False  # the machine's own trouble, which may name its places: for the log, not for those who send files
-    )
+    is_internal = False  # the machine's own trouble, which may name its places: for the log alone
 
     def __init__(self, message: str, *, code: str = "", fix: str = "") -> None:
         super().__init__(message)

@@ -22,9 +22,7 @@ class Versions:
     def __init__(self, clock: Callable[[], float] = time.time, *, after: str = "") -> None:
         self._clock = clock
         self._entropy = int.from_bytes(os.urandom(_ENTROPY // 8)) >> 1  # room to count on
-        self._last = (
-            _number(after) + self._entropy if is_ulid(after) else 0
-        )  # two that go on from one place must differ as well
+        self._last = _number(after) + self._entropy if is_ulid(after) else 0  # two that go on from one differ too
         self._lock = Lock()
 
     def __call__(self) -> str:

@@ -19,7 +19,7 @@ from wharfinger.errors import ConfigError, NameRefused, NotFound, UsageError
         (UsageError("no user", code="NOT_FOUND"), "NOT_FOUND", Exit.NOT_FOUND),
         (NotFound("inbox/a#1 is not there"), "NOT_FOUND", Exit.NOT_FOUND),
         (NameRefused("has '..'"), "NAME_UNSAFE", Exit.NOT_ALLOWED),
-        (PermissionError(errno.EACCES, "x", "/root/a"), "NOT_ALLOWED", Exit.NOT_ALLOWED),
+        (PermissionError(errno.EACCES, "x", "/srv/a"), "NOT_ALLOWED", Exit.NOT_ALLOWED),
         (OSError(errno.ENOSPC, "x", "/data"), "NO_SPACE", Exit.FAILED),
         (OSError(errno.EADDRINUSE, "x"), "PORT_BUSY", Exit.FAILED),
         (OSError(errno.EIO, "x"), "SYSTEM", Exit.FAILED),
