@@ -89,7 +89,7 @@ POINTS = [
     "ledger.settling",
     "worker.settled",
     "store.deleting",
-    "worker.forgotten",
+    "worker.dropped",
 ]
 
 

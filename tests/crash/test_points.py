@@ -27,7 +27,7 @@ LANDING = ["intake.staged", *STORED, "intake.stored", "ledger.arriving", "intake
 CHECKPOINT = ["worker.stepped", *STORED, "worker.published", "worker.checkpointed"]
 TO_BUCKET = ["worker.stepped", *STORED, "worker.delivered"]
 TO_DIRECTORY = ["worker.stepped", "target.synced", "target.renamed", "worker.delivered"]
-END = ["worker.noted", "ledger.settling", "worker.settled", "store.deleting", "worker.forgotten"]
+END = ["worker.noted", "ledger.settling", "worker.settled", "store.deleting", "worker.dropped"]
 WORKER = ["worker.claimed", "worker.routed", *CHECKPOINT, *TO_BUCKET, *TO_DIRECTORY, *END]
 
 BEGINNINGS = ["intake.staged", "worker.claimed"]

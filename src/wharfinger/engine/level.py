@@ -71,7 +71,7 @@ def drop_checkpoints(ledger: Ledger, store: Store) -> None:
         obsolete = ledger.obsolete_checkpoints()
         answers = _each(partial(_remove, store), obsolete)
         if gone := [each for each, error in zip(obsolete, answers) if error is None]:
-            crash.point("worker.forgotten")
+            crash.point("worker.dropped")
             ledger.drop_checkpoints(gone)
 
 

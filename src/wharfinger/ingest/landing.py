@@ -123,7 +123,9 @@ def _answer(land: Land, uploads: Sequence[Upload], fds: Sequence[int]) -> Answer
         return exc
     except Exception as exc:  # the process outlives a group, and tells no more than what surely reaches the other side
         _log.exception("a group could not land")
-        return LedgerError(f"a group could not land: {exc!r}", code="LANDING_FAILED")
+        return LedgerError(
+            f"a group could not land: {exc!r}", code="LANDING_FAILED", fix="look into the log of wharf serve"
+        )
     finally:
         for fd in fds:
             os.close(fd)
@@ -140,7 +142,11 @@ def _receive(line: socket.socket) -> Any:
         head = stream.read(_SIZE.size)
         if len(head) < _SIZE.size:
             raise EOFError
-        return pickle.loads(stream.read(*_SIZE.unpack(head)))  # noqa: S301 (likewise)
+        (size,) = _SIZE.unpack(head)
+        data = stream.read(size)
+        if len(data) < size:
+            raise EOFError
+        return pickle.loads(data)  # noqa: S301 (likewise)
 
 
 def _ended(how: str) -> LedgerError:

@@ -34,7 +34,7 @@ POINTS = {
     "ledger.settling": "inside the settling transaction, before its commit",
     "worker.settled": "outcomes are committed; scratch is not cleaned",
     "store.deleting": "the journal knows that objects go (here those of checkpoints); they are still there",
-    "worker.forgotten": "what checkpoints kept for runs that ended is gone; the ledger still names it",
+    "worker.dropped": "what checkpoints kept for runs that ended is gone; the ledger still names it",
     "sweeper.begun": "expired leases are about to be taken back",
     "sweeper.swept": "expired leases were taken back; no worker was woken",
     "supervisor.started": "the children run",

@@ -14,7 +14,7 @@ from wharfinger.telemetry import crash
 
 T = TypeVar("T")
 
-Land = Callable[[Sequence[Upload]], Awaitable[Answers]]
+HandOver = Callable[[Sequence[Upload]], Awaitable[Answers]]
 """Takes a group into custody, as `ingest.land` does."""
 
 GROUP = 64
@@ -35,7 +35,7 @@ class Collector:
     after the answers were given.
     """
 
-    def __init__(self, land: Land, *, hint: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, land: HandOver, *, hint: Callable[[Sequence[str]], None]) -> None:
         self._land, self._hint = land, hint
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")

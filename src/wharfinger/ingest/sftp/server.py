@@ -20,7 +20,7 @@ from wharfinger.config.settings import Customer, Sftp
 from wharfinger.errors import WharfingerError
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
-from wharfinger.ingest.sftp.collector import Collector, Land
+from wharfinger.ingest.sftp.collector import Collector, HandOver
 from wharfinger.ingest.sftp.hostkey import host_keys
 from wharfinger.ingest.sftp.housekeeping import Housekeeping
 from wharfinger.ingest.sftp.intake import Intake
@@ -61,7 +61,7 @@ async def serve(
     store: Store,
     staging: Staging,
     database: Database,
-    land: Land,
+    land: HandOver,
     customers: Mapping[str, Customer],
     min_free: int,
     data: Path,
