@@ -30,6 +30,7 @@ from wharfinger.telemetry import crash
 _log = logging.getLogger(__name__)
 
 _SIZE = struct.Struct(">I")  # bytes of the pickle that follows
+_MOST = 1 << 16  # bytes that are received at once
 
 
 class Landing:
@@ -65,13 +66,13 @@ class Landing:
         See `land`; every upload has a descriptor. Raises LedgerError also where the process cannot be reached: then nobody knows
         what landed, and it will end.
         """
-        loop = asyncio.get_running_loop()
+        packed = _packed([replace(upload, fd=None) for upload in uploads])
         try:
-            socket.send_fds(self._line, [b"."], [upload.fd for upload in uploads if upload.fd is not None])
-            await loop.sock_sendall(self._line, _packed([replace(upload, fd=None) for upload in uploads]))
+            sent = socket.send_fds(self._line, [packed], [upload.fd for upload in uploads if upload.fd is not None])
+            if sent < len(packed):
+                await asyncio.get_running_loop().sock_sendall(self._line, packed[sent:])
             crash.point("intake.handed")
-            (size,) = _SIZE.unpack(await self._exactly(_SIZE.size))
-            answers: Answers | WharfingerError = pickle.loads(await self._exactly(size))  # noqa: S301 (it is we who wrote it)
+            answers: Answers | WharfingerError = _unpacked(await self._answer())
         except (OSError, EOFError) as exc:
             self._line.close()  # whatever is left on it belongs to no group
             raise _ended("cannot be reached") from exc
@@ -80,10 +81,10 @@ class Landing:
             raise answers
         return answers
 
-    async def _exactly(self, size: int) -> bytes:
+    async def _answer(self) -> bytes:
         loop, data = asyncio.get_running_loop(), b""
-        while len(data) < size:
-            if not (more := await loop.sock_recv(self._line, size - len(data))):
+        while _missing(data):
+            if not (more := await loop.sock_recv(self._line, _MOST)):
                 raise EOFError
             data += more
         return data
@@ -110,10 +111,9 @@ def _serve(listener: socket.socket, line: socket.socket, open: Callable[[], Land
     with suppress(EOFError, ConnectionError):  # the listener is gone
         line.sendall(_packed(None))
         while True:
-            mark, fds, *_ = socket.recv_fds(line, 1, MANY)
-            if not mark:
-                return
-            line.sendall(_packed(_answer(land, _receive(line), fds)))
+            packed, fds, *_ = socket.recv_fds(line, _MOST, MANY)
+            uploads = _receive(line, packed)
+            line.sendall(_packed(_answer(land, uploads, fds)))
 
 
 def _answer(land: Land, uploads: Sequence[Upload], fds: Sequence[int]) -> Answers | WharfingerError:
@@ -136,17 +136,23 @@ def _packed(what: object) -> bytes:
     return _SIZE.pack(len(data)) + data
 
 
-def _receive(line: socket.socket) -> Any:
-    """Wait for what was packed. Raises EOFError where the other end was closed."""
-    with line.makefile("rb") as stream:  # it reads ahead, but nothing comes before this is answered
-        head = stream.read(_SIZE.size)
-        if len(head) < _SIZE.size:
+def _unpacked(data: bytes) -> Any:
+    return pickle.loads(memoryview(data)[_SIZE.size :])  # noqa: S301 (it is we who wrote it)
+
+
+def _missing(data: bytes) -> int:
+    """How many bytes of what was packed have not come yet, as far as its beginning tells."""
+    size = _SIZE.unpack_from(data)[0] if len(data) >= _SIZE.size else 0
+    return int(_SIZE.size + size - len(data))
+
+
+def _receive(line: socket.socket, data: bytes = b"") -> Any:
+    """Wait for the rest of what was packed. Raises EOFError where the other end was closed."""
+    while _missing(data):
+        if not (more := line.recv(_MOST)):
             raise EOFError
-        (size,) = _SIZE.unpack(head)
-        data = stream.read(size)
-        if len(data) < size:
-            raise EOFError
-        return pickle.loads(data)  # noqa: S301 (likewise)
+        data += more
+    return _unpacked(data)
 
 
 def _ended(how: str) -> LedgerError:

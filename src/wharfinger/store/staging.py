@@ -17,14 +17,19 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from wharfinger.errors import NotFound, StoreError
 from wharfinger.store import disk
+from wharfinger.store.behind import Behind
 from wharfinger.store.extents import Extents
 from wharfinger.store.versions import Versions
+
+LARGE = 1 << 20
+"""Bytes. What continues a file beyond them, in order, is written and hashed by a thread."""
 
 _STRIDE = 4 << 20  # bytes that one write may read back for the hash
 MAX_HOLES = 1 << 30
@@ -36,12 +41,15 @@ _CHANGED = -1  # of `hashed`: bytes under the hash were overwritten; all is read
 class Staged:
     """
     One file in the making, for one thread at a time. Nothing is durable before `Store.put` or `park` has returned. The verbs
-    raise StoreError (NoSpace where the disk is full); a write that failed counts as not written.
+    raise StoreError (NoSpace where the disk is full); a write that failed counts as not written. Of a large file it may be a later
+    verb that raises what a write met: the file then ends before it.
     """
 
-    __slots__ = ("_base", "_base_size", "_given", "_hash", "_hashed", "_sure", "_written", "fd", "id", "path", "size")
+    __slots__ = (
+        "_base", "_base_size", "_behind", "_given", "_hash", "_hashed", "_sure", "_thread", "_written", "fd", "id", "path", "size",
+    )  # fmt: skip
 
-    def __init__(self, path: str, fd: int, *, size: int = 0, sure: int | None = None) -> None:
+    def __init__(self, path: str, fd: int, thread: Executor, *, size: int = 0, sure: int | None = None) -> None:
         self.id = os.path.basename(path)
         self.path = path
         self.fd = fd  # for Put.fd
@@ -52,12 +60,18 @@ class Staged:
         self._given = Extents()  # no gaps either: zeros that an extension made, bytes of an older version
         self._hash, self._hashed = hashlib.sha256(), 0  # covers the first `hashed` bytes
         self._base, self._base_size = -1, 0  # the older version: a descriptor while its bytes are not copied yet
+        self._thread = thread
+        self._behind: Behind | None = None  # while a thread writes what continues the file
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write `data` at `offset` (bytes), in any order, over anything."""
         end = offset + len(data)
         if offset == end:
             return
+        if LARGE <= offset == self.size == self._hashed:
+            self._continue(data)
+            return
+        self.settle()
         if offset > self.size:
             self._doubt()
         self._write_at(offset, data)
@@ -72,8 +86,27 @@ class Staged:
         if _CHANGED < self._hashed < self._written.reach:
             self._hash_on(min(self._written.reach, self._hashed + _STRIDE))
 
+    def settle(self) -> None:
+        """Wait until the file has all that was written: its other verbs do so by themselves, who uses `fd` does not."""
+        behind, self._behind = self._behind, None
+        if behind is None:
+            return
+        try:
+            behind.settle()
+        except OSError as exc:
+            raise self._fail(behind, exc) from exc
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        self.settle()
+        try:
+            disk.sync(self.fd)
+        except OSError as exc:
+            raise disk.refusal(exc, f"staged file {self.id} could not be made durable") from exc
+
     def truncate(self, size: int) -> None:
         """Cut or extend to `size` bytes; what an extension adds counts as zeros."""
+        self.settle()
         if size > self.size:
             self._doubt()
         if self._sure is not None and self._sure > size:
@@ -92,6 +125,7 @@ class Staged:
 
     def read(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset`; fewer at the end, zeros in gaps."""
+        self.settle()
         self._fill()
         return self._read_at(offset, count)
 
@@ -104,6 +138,7 @@ class Staged:
         The whole file's size and SHA-256 (hex). At once for a file that was written in order; else the rest is read back, so a
         large one is better finished in a thread. It may be written and finished again. Raises StoreError if there are gaps.
         """
+        self.settle()
         self._fill()
         if gaps := self.gaps():
             raise StoreError(
@@ -131,6 +166,8 @@ class Staged:
         many bytes that is. If it raises, the sender will have to begin anew.
         """
         try:
+            with suppress(StoreError):  # the file then ends before what could not be written
+                self.settle()
             self.truncate(self._written.reach)
             disk.sync(self.fd)
             self._mark(self.size)
@@ -144,10 +181,35 @@ class Staged:
 
     def close(self) -> None:
         """Close the descriptors; the file stays. May be repeated."""
+        with suppress(StoreError):
+            self.settle()
         for fd in (self.fd, self._base):
             if fd >= 0:
                 os.close(fd)
         self.fd = self._base = -1
+
+    def _continue(self, data: bytes | bytearray | memoryview) -> None:
+        """Let the thread write what comes next."""
+        if self._behind is None:
+            self._behind = Behind(self.fd, self.size, self._hash, self._thread)
+        behind, end = self._behind, self.size + len(data)
+        self._written.add(self.size, end)
+        self.size = self._hashed = end
+        try:
+            behind.add(data)
+        except OSError as exc:
+            raise self._fail(behind, exc) from exc
+
+    def _fail(self, behind: Behind, exc: OSError) -> StoreError:
+        """The thread met `exc`: let the file end where it came to."""
+        self._behind = None
+        behind.settle()  # what was to follow is passed over
+        self.size = self._hashed = end = behind.done
+        self._written.cut(end)
+        self._given.cut(end)
+        with suppress(OSError):
+            os.ftruncate(self.fd, end)
+        return _refusal(exc, f"staged file {self.id} could not be written at byte {end}")
 
     def _show(self, base: int, size: int) -> None:
         """Start from an older version: its bytes count wherever nothing else is written."""
@@ -219,6 +281,7 @@ class Staging:
         self._root = str(root)
         self._fresh_name = Versions(clock)
         self._boot = _boot()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="staging")  # begins with the first large file
 
     def create(self, base: BinaryIO | None = None) -> Staged:
         """
@@ -229,7 +292,7 @@ class Staging:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
-            staged = Staged(path, fd)
+            staged = Staged(path, fd, self._thread)
             if base is not None:
                 staged._show(os.dup(base.fileno()), os.fstat(base.fileno()).st_size)
         except OSError as exc:
@@ -253,7 +316,7 @@ class Staging:
             sure = _read_sure(path)
             size = self._trusted(id, fd, sure)
             os.ftruncate(fd, size)
-            return Staged(path, fd, size=size, sure=sure)
+            return Staged(path, fd, self._thread, size=size, sure=sure)
         except BaseException:
             os.close(fd)
             raise

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wharfinger.errors import NotFound, StoreError
+from wharfinger.store import behind
 from wharfinger.store import staging as module
 from wharfinger.store.staging import Staged, Staging
 
@@ -45,17 +47,30 @@ def died(staged: Staged) -> str:
 
 
 data = st.binary(max_size=12)
-offsets = st.integers(0, 40)
+offsets = st.integers(0, 9) | st.integers(0, 40)
 operations = st.lists(
-    st.one_of(st.tuples(st.just("write"), offsets, data), st.tuples(st.just("truncate"), offsets)), max_size=15
+    st.one_of(
+        st.tuples(st.just("write"), offsets, data),
+        st.tuples(st.just("append"), data),
+        st.tuples(st.just("truncate"), offsets),
+    ),
+    max_size=15,
 )
 
 
-@given(base=st.none() | st.binary(max_size=40), steps=operations, reads=st.lists(offsets, max_size=3))
+@settings(max_examples=400)
+@given(
+    base=st.none() | st.binary(max_size=40),
+    steps=operations,
+    reads=st.lists(offsets, max_size=3),
+    large=st.sampled_from([0, 10, 1 << 20]),
+)
 def test_writes_in_any_order_give_the_bytes_and_the_hash_of_a_plain_file(
-    base: bytes | None, steps: list[tuple[object, ...]], reads: list[int]
+    base: bytes | None, steps: list[tuple[object, ...]], reads: list[int], large: int
 ) -> None:
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LARGE", large)
+        patch.setattr(behind, "PIECE", 5)
         with tempfile.TemporaryFile(dir=root) as older:
             older.write(base or b"")
             older.flush()
@@ -63,6 +78,10 @@ def test_writes_in_any_order_give_the_bytes_and_the_hash_of_a_plain_file(
         model, covered = bytearray(base or b""), set(range(len(base or b"")))
         for n, step in enumerate(steps):
             match step:
+                case ("append", bytes(piece)):
+                    staged.write(len(model), piece)
+                    covered |= set(range(len(model), len(model) + len(piece)))
+                    model += piece
                 case ("write", int(offset), bytes(piece)):
                     staged.write(offset, piece)
                     if piece:
@@ -106,6 +125,48 @@ def test_a_file_in_order_is_hashed_without_being_read(staged: Staged, monkeypatc
     for n in range(10):
         staged.write(n * 100, bytes(100))
     assert staged.finish() == (1000, sha256(bytes(1000)))
+
+
+def send(staged: Staged, content: bytes) -> None:
+    for offset in range(0, len(content), 32768):
+        staged.write(offset, content[offset : offset + 32768])
+    staged.settle()
+
+
+def test_a_large_file_ends_before_the_write_that_failed_and_may_be_written_on(staged: Staged) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    content, room = os.urandom(8 << 20), 3_000_000
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (room, limits[1])
+    )  # the kernel refuses what goes beyond, as on a full disk
+    try:
+        with pytest.raises(StoreError, match="could not be written at byte"):
+            send(staged, content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert 1 << 20 <= staged.size <= room
+    assert Path(staged.path).stat().st_size == staged.size
+    staged.write(staged.size, content[staged.size :])
+    assert staged.finish() == (len(content), sha256(content))
+    assert Path(staged.path).read_bytes() == content
+
+
+def test_what_a_large_file_could_not_write_is_not_set_aside(staging: Staging) -> None:
+    limits, content = resource.getrlimit(resource.RLIMIT_FSIZE), os.urandom(2 << 20)
+    staged = staging.create()
+    staged.write(0, content[: 1 << 20])
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((1 << 20) + 100, limits[1]))
+    try:
+        staged.write(1 << 20, content[1 << 20 : -1])
+        kept = staged.park()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert kept == 1 << 20
+    resumed = staging.resume(staged.id)
+    assert resumed.size == kept
+    resumed.write(kept, content[kept:])
+    assert resumed.finish() == (len(content), sha256(content))
+    resumed.close()
 
 
 def test_pieces_that_overtook_each_other_are_hashed_as_soon_as_the_late_one_comes(staged: Staged) -> None:

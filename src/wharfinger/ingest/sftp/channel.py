@@ -40,6 +40,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._make, self._heard, self._spawn = session, heard, spawn
         self._session: Session | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._gathered: list[bytes] = []  # for one SSH packet
         self._is_lost = self._is_window_full = self._is_stuck = False
 
     @property
@@ -55,7 +56,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     @property
     def untaken(self) -> int:
         """Bytes that wait for the client to take them."""
-        return 0 if self._is_lost else self._chan.get_write_buffer_size() + self._transport.get_write_buffer_size()
+        if self._is_lost:
+            return 0
+        below: int = self._chan.get_write_buffer_size() + self._transport.get_write_buffer_size()
+        return sum(map(len, self._gathered)) + below
 
     @property
     def is_over(self) -> bool:
@@ -118,10 +122,16 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._congest()
 
     def write(self, data: bytes) -> None:
-        """See Wire. Bytes for a client that has gone are dropped."""
+        """See Wire. Leaves with all that is written before the transport sends. Bytes for a client that has gone are dropped."""
+        if not self._gathered:
+            self._transport.at_flush(self._send)
+        self._gathered.append(data)
+
+    def _send(self) -> None:
+        gathered, self._gathered = self._gathered, []
         if self._is_lost or self._chan.is_closing():
             return
-        self._chan.write(data)
+        self._chan.write(b"".join(gathered))
         if not self._is_stuck and self._transport.get_write_buffer_size() > STUCK:
             self._check()
 
@@ -147,4 +157,5 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     async def _end(self, status: int) -> None:
         if self._session is not None:
             await self._session.end()
+            self._send()
         self._chan.exit(status)

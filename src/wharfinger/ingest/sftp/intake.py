@@ -14,13 +14,10 @@ from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Database, Entry, User
-from wharfinger.store import Store, disk
-from wharfinger.store.staging import Staged, Staging
+from wharfinger.store import Store
+from wharfinger.store.staging import LARGE, Staged, Staging
 
 T = TypeVar("T")
-
-LARGE = 1 << 20
-"""Bytes. A larger upload is made durable on its own before it joins a group, so that nobody waits behind it."""
 
 FINISHERS = 2
 """Threads that hash and sync large uploads at their CLOSE, so that no download waits behind them."""
@@ -101,7 +98,6 @@ class Intake:
             resumes=resumes,
             append=append,
             reserve=self.reserve,
-            write_back=lambda fd: self._pool.submit(disk.start_writing, fd),
         )
         self._open[writing] = None
         self._latest[key] = writing
@@ -145,9 +141,10 @@ class Intake:
     async def sync(self, writing: Writing) -> None:
         """Make the bytes so far durable. Raises StoreError."""
         try:
-            await self.aside(disk.sync, writing.staged.fd)
-        except OSError as exc:
-            raise writing.fail(disk.refusal(exc, "the upload could not be made durable")) from exc
+            await self.aside(writing.staged.sync)
+        except StoreError as error:
+            writing.fail(error)
+            raise
 
     def open_object(self, entry: Entry) -> BinaryIO:
         """The bytes of the version that the tree shows. Raises NotFound."""
@@ -198,7 +195,7 @@ class Intake:
         return await self.collector.call(lambda: _version(self.namespace.look([base.path])[0]) == base.version)
 
     async def _complete(self, writing: Writing) -> Upload:
-        staged = writing.staged
+        staged = writing.staged  # a large one is made durable before it joins a group, so that nobody waits behind it
         size, sha256 = await self._make_durable(staged) if staged.size > LARGE else staged.finish()
         return Upload(
             path=staged.path,
@@ -257,10 +254,7 @@ class Intake:
 
 def _finish(staged: Staged) -> tuple[int, str]:
     finished = staged.finish()
-    try:
-        disk.sync(staged.fd)
-    except OSError as exc:
-        raise disk.refusal(exc, "the upload could not be made durable") from exc
+    staged.sync()
     return finished
 
 

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Wire(Protocol):
-    """The client's side of a session. An asyncssh channel is one."""
+    """The client's side of a session."""
 
     def write(self, data: bytes) -> None: ...  # noqa: D102
     def pause_reading(self) -> None: ...  # noqa: D102
@@ -47,8 +47,8 @@ class Wire(Protocol):
 
 class Session:
     """
-    Feed it with `receive`; replies go to `wire`, all that are ready at a time in one write. `end` it once, when the client
-    has gone or has said that nothing follows: uploads that are open then become partials.
+    Feed it with `receive`; replies go to `wire`. `end` it once, when the client has gone or has said that nothing follows: uploads
+    that are open then become partials.
     """
 
     def __init__(self, tree: Tree, intake: Intake, wire: Wire, *, id: str) -> None:
@@ -57,8 +57,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._decoder = codec.Decoder()
         self._requests: deque[codec.Request] = deque()
-        self._replies: list[bytes] = []
-        self._gathered = 0  # bytes of replies
+        self._replied = 0  # bytes in this turn
         self._unfinished: set[asyncio.Task[None]] = set()
         self._subjects: list[str] = []  # what unfinished requests are about
         self._promised = 0  # bytes that unfinished requests may bring
@@ -81,7 +80,6 @@ class Session:
             self._is_greeted = True
         self._requests.extend(requests)
         self._turn()
-        self._flush()
 
     def congest(self, is_congested: bool) -> None:
         """Say whether the client is slow to take what was sent: then nothing more is served."""
@@ -97,7 +95,6 @@ class Session:
             if self.is_busy:
                 await self._moved.wait()
         await self._verbs.release()
-        self._flush()
 
     def _turn(self) -> None:
         """Serve until there is nothing left, or no room, or the next request must wait, or the turn is over."""
@@ -117,7 +114,7 @@ class Session:
 
     def _is_turn_over(self) -> bool:
         self._begin_turn()
-        self._is_cut = self._gathered >= TURN_REPLIES or perf_counter() >= self._turn_end
+        self._is_cut = self._replied >= TURN_REPLIES or perf_counter() >= self._turn_end
         return self._is_cut
 
     def _begin_turn(self) -> None:
@@ -127,8 +124,7 @@ class Session:
             self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        self._turn_end = 0.0
-        self._flush()
+        self._turn_end, self._replied = 0.0, 0
         if self._is_cut:
             self._is_cut = False
             self._turn()
@@ -171,13 +167,8 @@ class Session:
 
     def _reply(self, reply: bytes) -> None:
         self._begin_turn()
-        self._replies.append(reply)
-        self._gathered += len(reply)
-
-    def _flush(self) -> None:
-        if self._replies:
-            replies, self._replies, self._gathered = self._replies, [], 0
-            self._wire.write(b"".join(replies))
+        self._replied += len(reply)
+        self._wire.write(reply)
 
 
 def _refused(id: int, exc: Exception) -> bytes:

@@ -27,18 +27,29 @@ class Corked(asyncio.Transport):
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
+        self._before: list[Callable[[], None]] = []
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         """See asyncio."""
-        if not self._gathered:
-            self._loop.call_soon(self.flush)
+        self._flush_soon()
         self._gathered.append(data)
+
+    def at_flush(self, work: Callable[[], None]) -> None:
+        """Call `work` before the next flush; it may write."""
+        self._flush_soon()
+        self._before.append(work)
 
     def flush(self) -> None:
         """Send what was gathered."""
+        while self._before:
+            self._before.pop(0)()
         if self._gathered:
             gathered, self._gathered = self._gathered, []
             self._transport.write(b"".join(gathered))
+
+    def _flush_soon(self) -> None:
+        if not self._gathered and not self._before:
+            self._loop.call_soon(self.flush)
 
     def close(self) -> None:
         """See asyncio."""
@@ -89,10 +100,11 @@ class _Boarding(asyncio.Protocol):
         self._protocol.connection_made(self._corked)
 
     def data_received(self, data: bytes) -> None:
+        pieces = memoryview(data)
         for start in range(0, len(data), PIECE):
             if self._transport.is_closing():  # what came before broke the protocol
                 return
-            self._protocol.data_received(data[start : start + PIECE])
+            self._protocol.data_received(pieces[start : start + PIECE])
         self._corked.flush()  # what was answered at once
         self._read += len(data)
         if self._read >= TURN and not self._transport.is_closing():

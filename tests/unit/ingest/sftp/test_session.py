@@ -627,11 +627,6 @@ def test_whatever_is_asked_each_request_has_one_answer(desk: Desk, requests: lis
 # -- turns
 
 
-def test_replies_that_are_ready_together_leave_together(ann: Client) -> None:
-    ann.ask_all(*[(17, string("/inbound"))] * 50)
-    assert len(ann.written) == 1
-
-
 def test_a_close_is_overtaken_by_requests_about_other_names(ann: Client) -> None:
     handle = ann.open("/inbound/a")
     ann.write_at(handle, 0, b"abc")

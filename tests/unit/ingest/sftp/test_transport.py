@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from wharfinger.ingest.sftp import transport
-from wharfinger.ingest.sftp.transport import TURN, Gangway
+from wharfinger.ingest.sftp.transport import TURN, Corked, Gangway
 
 
 class Listening(asyncio.Protocol):
@@ -51,3 +51,24 @@ def test_a_flood_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> No
         uvloop.run(serve(bound, sent))
     for reads in listening.reads.values():
         assert sum(reads[:-1]) < TURN, "it was read from once more in a turn that was over"
+
+
+def test_what_is_written_in_one_turn_leaves_at_once_with_what_is_written_at_its_end() -> None:
+    sent: list[bytes] = []
+
+    class Below(asyncio.Transport):
+        def write(self, data: bytes) -> None:  # type: ignore[override]
+            sent.append(data)
+
+    async def turn() -> None:
+        corked = Corked(Below())
+        corked.write(b"a")
+        corked.at_flush(lambda: corked.write(b"c"))
+        corked.write(b"b")
+        await asyncio.sleep(0)
+        corked.at_flush(lambda: corked.write(b"d"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    uvloop.run(turn())
+    assert sent == [b"abc", b"d"]
