@@ -30,6 +30,9 @@ from wharfinger.telemetry import crash
 IDLE_S = 1.0
 """A worker with nothing to do looks again after so long, if no hint comes before."""
 
+EXPRESS_BATCH = 16
+"""Runs that an express worker claims at once, at most: a small customer's file behind a large dump has its turn after so many."""
+
 OVERRUN = 75
 """Exit status (sysexits.h: EX_TEMPFAIL) of a worker that has given up on a step which would not end."""
 
@@ -39,7 +42,8 @@ class Worker:
     One process that works. Everything it does can be repeated, so that it may die at any instant: its runs come back when the
     leases end, and the outputs have the same names and bytes.
 
-    `owner` names it in the ledger; `express` leaves large files to others, so that small ones never wait behind them.
+    `owner` names it in the ledger; an `express` one leaves large files to others and claims few at once, so that nobody waits
+    long behind what it has begun.
     """
 
     def __init__(
@@ -52,7 +56,7 @@ class Worker:
         hint: Hint,
         *,
         owner: str,
-        batch: int = 64,
+        batch: int = 32,
         lease_s: float = 30.0,
         express: bool = False,
         grace_s: float = GRACE_S,
@@ -63,10 +67,11 @@ class Worker:
         self._ledger, self._store, self._targets, self._hint = ledger, store, targets, hint
         self._pipelines = pipelines
         self._plans = {pipeline.name: plan(pipeline, steps, targets) for pipeline in pipelines}
-        self._owner, self._batch, self._lease_s, self._grace_s = owner, batch, lease_s, grace_s
+        self._owner, self._lease_s, self._grace_s = owner, lease_s, grace_s
+        self._batch = min(batch, EXPRESS_BATCH) if express else batch
         self._max_size = LARGE if express else None
         self._clock, self._rand = clock, rand
-        self._limit = batch
+        self._limit = self._batch
         self._leases = Leases(ledger, lease_s)
         self._sweep = Sweeper(ledger, hint, clock=clock)
         self._watch = Watch(self._overrun)

@@ -14,7 +14,7 @@ from rig.waiting import wait_until
 from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
 from wharfinger.config.settings import Retry, Route
 from wharfinger.engine.failure import RESPITE_S
-from wharfinger.engine.worker import Worker
+from wharfinger.engine.worker import EXPRESS_BATCH, Worker
 from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError
 from wharfinger.ingest import land
 from wharfinger.ledger import LARGE
@@ -592,14 +592,15 @@ def test_scratch_is_empty_between_turns(yard: Yard) -> None:
     assert yard.visible() == {"acme/a": b"BYTES"}
 
 
-def test_one_customers_flood_does_not_delay_anothers_single_file(yard: Yard) -> None:
-    yard.land({str(n): b"bytes" for n in range(300)}, customer="flood")
-    worker = yard.worker(PIPELINES["plain"])
-    worker.turn()
+@pytest.mark.parametrize(("express", "claimed"), [(False, 40), (True, EXPRESS_BATCH)])
+def test_one_customers_flood_does_not_delay_anothers_single_file(yard: Yard, express: bool, claimed: int) -> None:
+    yard.land({str(n): b"bytes" for n in range(100)}, customer="flood")
+    worker = yard.worker(PIPELINES["plain"], express=express, batch=40)
+    assert worker.turn() == claimed
     yard.land({"single": b"bytes"}, customer="acme")
-    worker.turn()
+    assert worker.turn() == claimed
     assert yard.statuses()["single"] == "transferred"
-    assert list(yard.statuses().values()).count("transferred") == 128
+    assert list(yard.statuses().values()).count("transferred") == 2 * claimed
 
 
 def test_work_registers_its_pipelines_and_ends_when_it_is_told_to(yard: Yard) -> None:
