@@ -84,7 +84,7 @@ class Workers:
     lease_s: Annotated[
         float, option("A worker that shows no life for so long loses its files to another.", unit="s", gt=0)
     ] = 30.0
-    batch: Annotated[int, option("Files claimed at once.", ge=1, le=100)] = 32
+    batch: Annotated[int, option("Files claimed at once.", ge=1, le=100)] = 64
 
 
 @dataclass(frozen=True, slots=True)

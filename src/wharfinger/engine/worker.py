@@ -56,7 +56,7 @@ class Worker:
         hint: Hint,
         *,
         owner: str,
-        batch: int = 32,
+        batch: int = 64,
         lease_s: float = 30.0,
         express: bool = False,
         grace_s: float = GRACE_S,

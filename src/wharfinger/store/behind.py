@@ -7,8 +7,6 @@ from collections import deque
 from concurrent.futures import Executor, Future
 from typing import Protocol
 
-from wharfinger.store import disk
-
 PIECE = 512 << 10
 """Bytes that the thread writes and hashes at once: so many that it seldom has to ask for Python's interpreter lock."""
 
@@ -46,7 +44,8 @@ class Behind:
             self._filled = end
             if end == PIECE:
                 self._hand_over()
-                self._buffer = self._jobs.popleft().result() if len(self._jobs) > MOST else _buffer()
+                is_free = len(self._jobs) > MOST or self._jobs[0].done()
+                self._buffer = self._jobs.popleft().result() if is_free else _buffer()
 
     def settle(self) -> None:
         """Return when all is written and hashed."""
@@ -67,7 +66,6 @@ class Behind:
             while done < size:
                 done += os.pwrite(self._fd, data[done:], at + done)
             self._hash.update(data)
-            disk.start_writing(self._fd)
             self.done = at + size
         return buffer
 

@@ -14,7 +14,7 @@ from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Database, Entry, User
-from wharfinger.store import Store
+from wharfinger.store import Store, disk
 from wharfinger.store.staging import LARGE, Staged, Staging
 
 T = TypeVar("T")
@@ -98,6 +98,7 @@ class Intake:
             resumes=resumes,
             append=append,
             reserve=self.reserve,
+            write_back=lambda fd: self._pool.submit(disk.start_writing, fd),
         )
         self._open[writing] = None
         self._latest[key] = writing

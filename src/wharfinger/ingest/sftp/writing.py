@@ -12,18 +12,18 @@ MAX_SIZE = 1 << 43
 """Bytes: nothing is taken beyond (8 TiB; the most that ext4 gives one file is 16)."""
 
 STRIDE = 16 << 20
-"""Bytes that a handle may write before it is asked again whether the disk has room for as many more."""
+"""Bytes that a handle may write before it is asked again whether the disk has room for as many more, and the disk begins with these."""
 
 
 class Writing:
     """
     One handle opened for writing. `before` is the tree's entry under the name at that time; None for a new name. `resumes` says
     that bytes which are there already count, as the client sees them. `reserve` raises NoSpace where the disk has no room for so
-    many bytes more.
+    many bytes more; `write_back` lets the disk begin with a descriptor's bytes.
     """
 
     __slots__ = (
-        "_allowed", "_append", "_begun", "_fault", "_reserve", "before", "changed", "is_marked", "is_over", "key",
+        "_allowed", "_append", "_begun", "_fault", "_reserve", "_write_back", "before", "changed", "is_marked", "is_over", "key",
         "mtime", "resumes", "session", "staged", "user",
     )  # fmt: skip
 
@@ -38,6 +38,7 @@ class Writing:
         resumes: bool,
         append: bool,
         reserve: Callable[[int], None],
+        write_back: Callable[[int], object],
     ) -> None:
         self.key = key
         self.staged = staged
@@ -50,7 +51,7 @@ class Writing:
         self.is_over = False  # closed or abandoned
         self.resumes = resumes
         self._append = append
-        self._reserve = reserve
+        self._reserve, self._write_back = reserve, write_back
         self._allowed = STRIDE  # bytes, until the next such question
         self._begun = False
         self._fault: StoreError | None = None
@@ -109,6 +110,7 @@ class Writing:
         self._allowed -= count
         if self._allowed < 0:
             self._reserve(STRIDE)
+            self._write_back(self.staged.fd)
             self._allowed = STRIDE
 
     def _begin(self, offset: int) -> None:
