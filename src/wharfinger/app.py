@@ -30,8 +30,17 @@ if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it
     from wharfinger.ingest.landing import Landing
     from wharfinger.steps.registry import Registry
 
-LEDGERS = {"sqlite": "wharfinger.ledger.sqlite:SqliteDatabase"}
-ASIDE = {"sqlite": "wharfinger.ledger.sqlite.aside:move_aside"}
+LEDGERS = {
+    "sqlite": "wharfinger.ledger.sqlite:SqliteDatabase",
+    "postgresql": "wharfinger.ledger.postgres:PostgresDatabase",
+}
+SERVERS = {"postgresql"}
+"""Schemes whose URL names a server: its backend reads it."""
+
+ASIDE = {
+    "sqlite": "wharfinger.ledger.sqlite.aside:move_aside",
+    "postgresql": "wharfinger.ledger.postgres.aside:move_aside",
+}
 STORES = {"file": "wharfinger.store.local:LocalStore"}
 
 REBIND_S = 5.0
@@ -51,16 +60,16 @@ def registry() -> Registry:
 
 
 def open_database(settings: Place) -> Database:
-    """The ledger's database: `sqlite` is `<data>/ledger.db`, `sqlite:///path` another file."""
-    scheme, path = _ledger(settings)
+    """The ledger's database: `sqlite` is `<data>/ledger.db`, `sqlite:///path` another file, `postgresql://...` on a server."""
+    scheme, place = _ledger(settings)
     disk.make_missing(str(settings.data))
-    return cast(Database, _load(LEDGERS[scheme])(path, tree=settings.bucket))
+    return cast(Database, _load(LEDGERS[scheme])(place, tree=settings.bucket))
 
 
-def move_ledger_aside(settings: Place) -> Path:
-    """Give the ledger's file another name beside it: the next `open_database` makes a new one. Raises Busy while it is in use."""
-    scheme, path = _ledger(settings)
-    return cast(Path, _load(ASIDE[scheme])(path))
+def move_ledger_aside(settings: Place) -> str:
+    """Give the ledger another name, which is the answer: the next `open_database` makes a new one. Raises Busy while it is in use."""
+    scheme, place = _ledger(settings)
+    return str(_load(ASIDE[scheme])(place))
 
 
 def open_store(settings: Place) -> Store:
@@ -247,8 +256,10 @@ def bind(place: Sftp) -> socket.socket:
 
 
 def _ledger(settings: Place) -> tuple[str, str]:
+    """The scheme, and what its backend opens: a path, or the URL of a server."""
     url = f"sqlite://{settings.data / 'ledger.db'}" if settings.ledger == "sqlite" else settings.ledger
-    return _split(url, "ledger", LEDGERS)
+    scheme = url.partition("://")[0]
+    return (scheme, url) if scheme in SERVERS else _split(url, "ledger", LEDGERS)
 
 
 def _store(settings: Place) -> tuple[str, str]:
@@ -259,8 +270,8 @@ def _store(settings: Place) -> tuple[str, str]:
 def _split(url: str, key: str, known: Mapping[str, str]) -> tuple[str, str]:
     parts = urlsplit(url)
     if parts.scheme not in known:
-        names = ", ".join(f"{scheme}:///path" for scheme in known)
-        raise ConfigError(f"{key}: no backend for {url!r}", fix=f"use one of: {names}")
+        names = ", ".join(f"{scheme}://..." if scheme in SERVERS else f"{scheme}:///path" for scheme in known)
+        raise ConfigError(f"{key}: no backend for '{parts.scheme}:'", fix=f"use one of: {names}")
     if parts.netloc or not parts.path.startswith("/"):
         raise ConfigError(
             f"{key}: {url!r} names no absolute path", fix=f"write it with three slashes: {parts.scheme}:///path"
@@ -270,4 +281,10 @@ def _split(url: str, key: str, known: Mapping[str, str]) -> tuple[str, str]:
 
 def _load(spec: str) -> Callable[..., Any]:
     module, _, name = spec.partition(":")
-    return cast(Callable[..., Any], getattr(import_module(module), name))
+    try:
+        return cast(Callable[..., Any], getattr(import_module(module), name))
+    except ModuleNotFoundError as exc:
+        extra = module.split(".")[2]
+        raise ConfigError(
+            f"{extra} needs {exc.name}, which is not installed", fix=f"pip install 'wharfinger[{extra}]'"
+        ) from exc

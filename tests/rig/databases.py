@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rig import postgres
 from wharfinger.ledger import Database, Ledger
+from wharfinger.ledger.postgres import PostgresDatabase
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, Delivered, Failure, Lease, Outcome, Run, State, Status, StepRecord, ulid
 
@@ -16,6 +18,7 @@ Open = Callable[..., Database]
 
 DATABASES: dict[str, Open] = {
     "sqlite": lambda root, **how: SqliteDatabase(root / "ledger.db", **how),
+    "postgres": lambda root, **how: PostgresDatabase(postgres.schema(root), **how),
 }
 
 START = 1_750_000_000.0
@@ -115,6 +118,7 @@ def arrive_in(backend: str, root: Path, keys: Sequence[str]) -> None:
     database = DATABASES[backend](root)
     database.ledger.arrive([an_arrival(key, version=ulid(START, n), at=START) for n, key in enumerate(keys)])
     database.ledger.settle([transferred(run) for run in database.ledger.claim("doomed", 100, 30)])
+    database.close()
 
 
 def a_lot(n: int) -> list[Arrival]:

@@ -92,14 +92,12 @@ def _disk(session: Session) -> Iterator[Finding]:
 
 
 def _ledger(session: Session) -> Iterator[Finding]:
-    import apsw
-
     if missing := lost(session.store, session.database.catalog, session.settings.bucket):
         said = f"it knows none of the oldest files in the store ({many(missing, 'file')} looked up): it was lost"
         yield Finding("ledger", "fail", said, "wharf ledger rebuild --missing")
         return
     counts = session.database.catalog.counts()
-    said = f"{many(sum(counts.files.values()), 'file')}; SQLite {apsw.sqlite_lib_version()}"
+    said = f"{many(sum(counts.files.values()), 'file')}; {session.database.engine}"
     yield Finding("ledger", "ok", said)
 
 

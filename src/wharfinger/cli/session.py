@@ -78,7 +78,7 @@ class Session:
         hint.send(files)
         hint.close()
 
-    def move_ledger_aside(self) -> Path:
+    def move_ledger_aside(self) -> str:
         """Give the ledger's file another name, and open a new one when it is asked for next."""
         from wharfinger import app
 

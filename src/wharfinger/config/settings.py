@@ -186,7 +186,11 @@ class Document:
     ] = "local"
     ledger: Annotated[
         str,
-        option("Where facts are kept: `sqlite` in the data directory, or a URL.", example="sqlite:///srv/ledger.db"),
+        option(
+            "Where facts are kept: `sqlite` in the data directory, another file by URL, or a Postgres database. The password of that is "
+            "in PGPASSWORD or in a file (`?passfile=/etc/wharf/pgpass`), never in the URL.",
+            example="postgresql://wharf@db.example/wharf",
+        ),
     ] = "sqlite"
     bucket: Annotated[
         Name, option("The bucket of the store that arrivals land in.", example="landing"), AfterValidator(_free)

@@ -248,6 +248,11 @@ class Database(Protocol):
     """One database and the ports over it. Safe to use from several threads; each process opens its own."""
 
     @property
+    def engine(self) -> str:
+        """What keeps it, with its version: "SQLite 3.53.0"."""
+        ...
+
+    @property
     def ledger(self) -> Ledger: ...  # noqa: D102
     @property
     def catalog(self) -> Catalog: ...  # noqa: D102

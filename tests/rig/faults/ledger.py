@@ -9,10 +9,12 @@ from typing import Any
 
 import apsw
 
-from wharfinger.ledger.sqlite import connection, lease, queue, recover, run, settle, tree
+from wharfinger.ledger import outcome
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.run import ALONE
+from wharfinger.ledger.sqlite import connection, figure, lease, queue, recover, run, settle, tree
 from wharfinger.ledger.sqlite.accounts import SqliteAccounts
 from wharfinger.ledger.sqlite.catalog import SqliteCatalog
-from wharfinger.ledger.sqlite.figure import Tally
 from wharfinger.ledger.sqlite.queue import SqliteLedger
 from wharfinger.model import Arrival, Outcome, ulid
 
@@ -67,7 +69,7 @@ def sweeps_too_early() -> None:
 
 def counts_crashes_in_company() -> None:
     """What ran when a process died is not set apart, and each of its files pays."""
-    recover._TAKE_BACK = recover._TAKE_BACK.replace(f"lane = max(lane, {run.ALONE})", "lane = lane")
+    recover._TAKE_BACK = recover._TAKE_BACK.replace(f"lane = max(lane, {ALONE})", "lane = lane")
 
 
 def extends_for_anybody() -> None:
@@ -88,18 +90,18 @@ def settles_for_anybody() -> None:
 
 def counts_every_retry() -> None:
     """A retry costs a try, whoever was at fault."""
-    settle._is_try = lambda _: True
+    outcome.is_try = lambda _: True
 
 
 def counts_afterwards() -> None:
     """Sums are not kept in the transaction of what they count."""
-    honest = Tally.write
+    honest = figure.write
 
-    def write(self: Tally, tx: apsw.Connection) -> None:
+    def write(tx: apsw.Connection, tally: Tally) -> None:
         tx.execute("COMMIT; BEGIN IMMEDIATE")
-        honest(self, tx)
+        honest(tx, tally)
 
-    Tally.write = write
+    figure.write = write
 
 
 def commits_each_statement() -> None:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import apsw
 
-from wharfinger.ledger.sqlite import history, rank, row, tree
+from wharfinger.ledger import row
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.history import Told
+from wharfinger.ledger.run import TRANSFERRED, UPLOADED, lane
+from wharfinger.ledger.sqlite import figure, history, rank, tree
 from wharfinger.ledger.sqlite.connection import insert, many, rows
-from wharfinger.ledger.sqlite.figure import Place, Tally
-from wharfinger.ledger.sqlite.run import UPLOADED, lane
-from wharfinger.model import Arrival, Delivered, State, Status
+from wharfinger.model import Arrival, Delivered
 
-_TRANSFERRED: Place = (State.DONE, Status.TRANSFERRED)
 _FILE = f"file(file_id, {row.ARRIVAL})"
 _RUN = "run(id, at, size, lane, rank, state, status, tries, transferred)"
 _KNOWN = "SELECT file_id FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
@@ -40,7 +41,7 @@ def _record(tx: apsw.Connection, arrivals: Sequence[Arrival]) -> None:
     tally = Tally()
     _enqueue(tx, [a for a in arrivals if a.delivered is None], tally)
     _restore(tx, [(a, a.delivered) for a in arrivals if a.delivered is not None], tally)
-    tally.write(tx)
+    figure.write(tx, tally)
 
 
 def _enqueue(tx: apsw.Connection, arrivals: Sequence[Arrival], tally: Tally) -> None:
@@ -57,7 +58,7 @@ def _restore(tx: apsw.Connection, known: Sequence[tuple[Arrival, tuple[Delivered
     """Files that were settled before the ledger was lost."""
     for a, delivered in known:
         at = row.micros(max((d.at for d in delivered), default=a.at))
-        insert(tx, _RUN, [(a.file_id, row.micros(a.at), a.size, lane(a.size), 0, *_TRANSFERRED, 1, at)])
+        insert(tx, _RUN, [(a.file_id, row.micros(a.at), a.size, lane(a.size), 0, *TRANSFERRED, 1, at)])
         facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered]}
-        history.append(tx, at, [history.Told(a.file_id, "transferred", facts)])
-        tally.born(_TRANSFERRED, a.size)
+        history.append(tx, at, [Told(a.file_id, "transferred", facts)])
+        tally.born(TRANSFERRED, a.size)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
+
 from wharfinger.ledger.sqlite.accounts import SqliteAccounts
 from wharfinger.ledger.sqlite.catalog import SqliteCatalog
 from wharfinger.ledger.sqlite.connection import Connections
@@ -23,6 +25,7 @@ class SqliteDatabase:
     def __init__(
         self, path: str | Path, *, tree: str = "inbox", clock: Callable[[], float] = time.time, patience_s: float = 10.0
     ) -> None:
+        self.engine = f"SQLite {apsw.sqlite_lib_version()}"
         self._connections = Connections(str(path), patience_s)
         migrate(self._connections)
         self.ledger = SqliteLedger(self._connections, tree=tree, clock=clock)

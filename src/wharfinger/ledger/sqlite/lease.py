@@ -8,11 +8,13 @@ from typing import Any
 
 import apsw
 
-from wharfinger.ledger import LARGE, MANY
-from wharfinger.ledger.sqlite import history, rank, row
+from wharfinger.ledger import LARGE, MANY, row
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.history import Told
+from wharfinger.ledger.run import LARGE_ALONE, PROCESSING, QUEUED, TOGETHER, is_held
+from wharfinger.ledger.sqlite import figure, history, rank
 from wharfinger.ledger.sqlite.connection import first, many, rows
-from wharfinger.ledger.sqlite.figure import Tally
-from wharfinger.ledger.sqlite.run import LARGE_ALONE, NAMED, PROCESSING, QUEUED, TOGETHER, UNCLAIMED, is_held, named
+from wharfinger.ledger.sqlite.run import NAMED, UNCLAIMED, named
 from wharfinger.model import Lease, Run, State, Status
 
 _READY = "state = 'ready' AND due IS NULL"  # the condition of index run_ready, word for word
@@ -62,7 +64,7 @@ def claim(tx: apsw.Connection, owner: str, limit: int, now_us: int, deadline_us:
     tally = Tally()
     for status, n in Counter(r[2] for r in head).items():
         tally.moved((State.READY, Status(status)), PROCESSING, n)
-    tally.write(tx)
+    figure.write(tx, tally)
     rank.serve(tx, head[-1][1])
     return [_run(r, deadline_us / 1_000_000) for r in head]
 
@@ -83,11 +85,11 @@ def release(tx: apsw.Connection, leases: Sequence[Lease], now_us: int) -> list[b
     runs = named(tx, [lease.run for lease in leases])
     held = {lease.run: runs[lease.run] for lease in leases if is_held(runs, lease)}
     tx.execute(f"UPDATE run SET state = 'ready', status = 'queued', {UNCLAIMED} {NAMED}", (many([*held]),))
-    history.append(tx, now_us, [history.Told(found.id, "released", found.claim) for found in held.values()])
+    history.append(tx, now_us, [Told(found.id, "released", found.claim) for found in held.values()])
     tally = Tally()
     for found in held.values():
         tally.moved(found.place, QUEUED)
-    tally.write(tx)
+    figure.write(tx, tally)
     return [is_held(runs, lease) and held.pop(lease.run, None) is not None for lease in leases]
 
 

@@ -7,18 +7,14 @@ from typing import Any, Literal
 
 import apsw
 
-from wharfinger.ledger import Entry
-from wharfinger.ledger.sqlite import history, row
+from wharfinger.ledger import Entry, row
+from wharfinger.ledger.history import Told
+from wharfinger.ledger.sqlite import history
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
-from wharfinger.ledger.sqlite.history import Told
-from wharfinger.ledger.sqlite.tree import add_parents, split
+from wharfinger.ledger.sqlite.tree import add_parents
+from wharfinger.ledger.tree import ENTRY, ROOT, split
+from wharfinger.ledger.tree import entry as entry_of
 from wharfinger.names import nfc
-
-_COLUMNS = """
-SELECT coalesce(n.shown, n.name), n.parent, n.mtime, n.staged, n.user, n.size, n.written, f.file_id, f.version, f.sha256,
-  f.size, coalesce(f.mtime, f.at)
-FROM name n LEFT JOIN file f ON f.file_id = n.file_id
-"""
 
 _KIND = """
 SELECT CASE WHEN staged IS NOT NULL THEN 'partial' WHEN file_id IS NOT NULL THEN 'file' ELSE 'dir' END, file_id
@@ -36,8 +32,6 @@ _BELOW = "parent = ?1 OR parent > ?1 || '/' AND parent < ?1 || '0'"  # 0 follows
 _FILES_BELOW = f"SELECT file_id, parent || '/' || name FROM name WHERE file_id IS NOT NULL AND ({_BELOW})"
 _MOVE_BELOW = f"UPDATE name SET parent = ?2 || substr(parent, length(?1) + 1) WHERE {_BELOW}"
 
-ROOT = Entry("", "dir")
-
 
 class SqliteNamespace:
     """See Namespace. The root, "", is always there."""
@@ -53,9 +47,9 @@ class SqliteNamespace:
 
     def children(self, path: str, *, limit: int = 1000, after: str = "") -> list[Entry]:
         """See Namespace."""
-        sql = f"{_COLUMNS} WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
+        sql = f"{ENTRY} WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
         with self._connections.reading() as db:
-            return [_entry(path, r) for r in rows(db, sql, nfc(path), nfc(after), limit)]
+            return [entry_of(path, r) for r in rows(db, sql, nfc(path), nfc(after), limit)]
 
     def make(self, entries: Sequence[Entry]) -> list[bool]:
         """See Namespace. Raises ValueError for a file: those arrive."""
@@ -105,10 +99,10 @@ class SqliteNamespace:
 
     def partials(self, *, before: float) -> Iterator[Entry]:
         """See Namespace."""
-        sql = f"{_COLUMNS} WHERE n.staged IS NOT NULL AND n.written < ? ORDER BY n.written"
+        sql = f"{ENTRY} WHERE n.staged IS NOT NULL AND n.written < ? ORDER BY n.written"
         with self._connections.reading() as db:
             found = rows(db, sql, row.micros(before))
-        return (_entry(r[1], r) for r in found)
+        return (entry_of(r[1], r) for r in found)
 
     def _move(self, tx: apsw.Connection, old: str, new: str, there: tuple[str, str | None]) -> None:
         kind, file_id = there
@@ -136,8 +130,8 @@ def _look(db: apsw.Connection, path: str) -> Entry | None:
     if not path:
         return ROOT
     parent, name, _ = split(path)
-    found = first(db, f"{_COLUMNS} WHERE n.parent = ? AND n.name = ?", parent, name)
-    return found and _entry(path.rpartition("/")[0], found)
+    found = first(db, f"{ENTRY} WHERE n.parent = ? AND n.name = ?", parent, name)
+    return found and entry_of(path.rpartition("/")[0], found)
 
 
 def _make(tx: apsw.Connection, entry: Entry, now_us: int) -> bool:
@@ -175,15 +169,3 @@ def _has_parent(db: apsw.Connection, path: str) -> bool:
 
 def _has_children(db: apsw.Connection, path: str) -> bool:
     return first(db, "SELECT 1 FROM name WHERE parent = ? LIMIT 1", nfc(path)) is not None
-
-
-def _entry(parent: str, r: tuple[Any, ...]) -> Entry:
-    shown, _, mtime, staged, user, written_size, written, file_id, version, digest, size, file_mtime = r
-    path = f"{parent}/{shown}" if parent else shown
-    if staged is not None:
-        beneath = {"version": version, "sha256": digest.hex(), "file_id": file_id} if file_id else {}
-        return Entry(path, "partial", written_size, written / 1_000_000, **beneath, staged=staged, user=user)
-    if file_id is not None:
-        at = file_mtime if mtime is None else mtime
-        return Entry(path, "file", size, at / 1_000_000, version, digest.hex(), file_id)
-    return Entry(path, "dir", mtime=(mtime or 0) / 1_000_000)

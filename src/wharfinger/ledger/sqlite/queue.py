@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
-from wharfinger.ledger import MANY
-from wharfinger.ledger.sqlite import lease, recover, row
+from wharfinger.ledger import outcome, row
+from wharfinger.ledger.sqlite import lease, recover
 from wharfinger.ledger.sqlite import settle as settling
 from wharfinger.ledger.sqlite.arrive import arrive, known
 from wharfinger.ledger.sqlite.connection import Connections, rows
+from wharfinger.ledger.verb import ANY_SIZE, refuse_limit, refuse_more
 from wharfinger.model import Arrival, Lease, Outcome, Run
 from wharfinger.telemetry import crash
-
-ANY_SIZE = (1 << 63) - 1
 
 
 class SqliteLedger:
@@ -27,7 +25,7 @@ class SqliteLedger:
 
     def arrive(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """See Ledger."""
-        _refuse_more(arrivals)
+        refuse_more(arrivals)
         with self._connections.writing() as tx:
             new = arrive(tx, arrivals, self._tree, self._now())
             crash.point("ledger.arriving")
@@ -36,7 +34,7 @@ class SqliteLedger:
 
     def knows(self, files: Sequence[str]) -> list[bool]:
         """See Ledger."""
-        _refuse_more(files)
+        refuse_more(files)
         with self._connections.writing() as tx:
             # A commit whose sync failed may lie past the log's end, where a recovery would find it: this one is written over it.
             tx.pragma("user_version", tx.pragma("user_version"))
@@ -45,8 +43,7 @@ class SqliteLedger:
 
     def claim(self, owner: str, limit: int, lease_s: float, *, max_size: int | None = None) -> list[Run]:
         """See Ledger."""
-        if not 0 < limit <= MANY:
-            raise ValueError(f"{limit} runs cannot be claimed at once; 1 to {MANY} can")
+        refuse_limit(limit)
         size = ANY_SIZE if max_size is None else max_size
         with self._connections.reading() as db:
             if not lease.is_anything_ready(db, self._now(), size):
@@ -57,20 +54,20 @@ class SqliteLedger:
 
     def extend(self, leases: Sequence[Lease], lease_s: float) -> list[bool]:
         """See Ledger."""
-        _refuse_more(leases)
+        refuse_more(leases)
         with self._connections.writing() as tx:
             return lease.extend(tx, leases, self._now() + row.micros(lease_s))
 
     def release(self, leases: Sequence[Lease]) -> list[bool]:
         """See Ledger."""
-        _refuse_more(leases)
+        refuse_more(leases)
         with self._connections.writing() as tx:
             return lease.release(tx, leases, self._now())
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """See Ledger. Raises ValueError, before anything is written, if a state does not go with its status."""
-        _refuse_more(outcomes)
-        settling.check(outcomes)
+        refuse_more(outcomes)
+        outcome.check(outcomes)
         self._intern({(o.revision, o.pipeline) for o in outcomes if o.pipeline})
         with self._connections.writing() as tx:
             answers = settling.settle(tx, outcomes, self._revisions, self._now())
@@ -93,7 +90,7 @@ class SqliteLedger:
 
     def replay(self, files: Sequence[str]) -> list[bool]:
         """See Ledger."""
-        _refuse_more(files)
+        refuse_more(files)
         with self._connections.writing() as tx:
             return recover.replay(tx, files, self._now())
 
@@ -104,7 +101,7 @@ class SqliteLedger:
 
     def drop_checkpoints(self, leases: Sequence[Lease]) -> list[bool]:
         """See Ledger."""
-        _refuse_more(leases)
+        refuse_more(leases)
         with self._connections.writing() as tx:
             return recover.drop_checkpoints(tx, leases)
 
@@ -130,8 +127,3 @@ class SqliteLedger:
 
     def _now(self) -> int:
         return row.micros(self._clock())
-
-
-def _refuse_more(elements: Sequence[Any]) -> None:
-    if len(elements) > MANY:
-        raise ValueError(f"{len(elements)} elements in one call; at most {MANY} are taken")

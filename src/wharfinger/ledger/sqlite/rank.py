@@ -1,10 +1,4 @@
-"""
-Fair turns: start-time fair queueing (Goyal, Vin and Cheng, 1996) over customers.
-
-Time here is virtual: the `turn` is the highest rank that was ever claimed. Work that enters the queue is ranked behind the
-turn and behind the customer's own last work, by what it costs. So a customer's hundred thousand files lie one behind the
-other, and another's one file comes next, however slow the workers are and whatever the clock does.
-"""
+"""Fair turns (see ledger.rank) as rows."""
 
 from __future__ import annotations
 
@@ -12,22 +6,21 @@ from collections.abc import Sequence
 
 import apsw
 
+from wharfinger.ledger.rank import Work, costs, ranks
 from wharfinger.ledger.sqlite.connection import first, insert, many, rows
 
 _LAST = "SELECT customer, rank FROM share WHERE customer IN (SELECT value FROM json_each(?))"
 _COST = "SELECT file_id, customer, cost FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
 
 
-def enter(tx: apsw.Connection, work: Sequence[tuple[str, int]]) -> list[int]:
-    """The ranks of work (customer, cost in µs) that enters the queue in this order."""
+def enter(tx: apsw.Connection, work: Sequence[Work]) -> list[int]:
+    """The ranks of work that enters the queue in this order."""
     turn = first(tx, "SELECT coalesce((SELECT value FROM figure WHERE name = 'turn'), 0)")[0]
-    last: dict[str, int] = dict(rows(tx, _LAST, many(sorted({customer for customer, _ in work}))))
-    ranks = []
-    for customer, cost in work:
-        last[customer] = max(turn, last.get(customer, 0)) + max(cost, 1)
-        ranks.append(last[customer])
+    paid = costs(work)
+    before: dict[str, int] = dict(rows(tx, _LAST, many(sorted(paid))))
+    last = {customer: max(turn, before.get(customer, 0)) + cost for customer, cost in paid.items()}
     insert(tx, "share(customer, rank)", list(last.items()), conflict="ON CONFLICT DO UPDATE SET rank = excluded.rank")
-    return ranks
+    return ranks(work, last)
 
 
 def enter_again(tx: apsw.Connection, ids: Sequence[str]) -> dict[str, int]:

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import apsw
 
-from wharfinger.ledger import MANY, POISON_CRASHES
-from wharfinger.ledger.sqlite import history, rank, row
+from wharfinger.ledger import MANY, row
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.history import Told
+from wharfinger.ledger.run import ALONE, QUEUED, Found, lane, lose
+from wharfinger.ledger.sqlite import figure, history, rank
 from wharfinger.ledger.sqlite.connection import first, rows
-from wharfinger.ledger.sqlite.figure import Place, Tally
-from wharfinger.ledger.sqlite.history import Told
-from wharfinger.ledger.sqlite.run import ALONE, QUEUED, UNCLAIMED, UPLOADED, Found, find, lane, named
-from wharfinger.model import Lease, State, Status
-
-POISONED: Place = (State.DEAD, Status.QUARANTINED)
-POISON = f"it ended the process that worked on it {POISON_CRASHES} times while it ran alone"
+from wharfinger.ledger.sqlite.run import UNCLAIMED, find, named
+from wharfinger.model import Lease, State
 
 _TAKE_BACK = f"""
 UPDATE run SET {UNCLAIMED}, state = ?, status = ?, lane = max(lane, {ALONE}), solo = 1, crashes = ?, error = coalesce(?, error)
@@ -41,18 +39,14 @@ def lost(tx: apsw.Connection, owner: str | None, now_us: int) -> list[Found]:
 
 def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: int) -> None:
     """Make them ready, to be claimed alone; one that was alone already has crashed, and may do so only so often."""
-    tally, told = Tally(), []
+    tally = Tally()
+    told: list[Told] = []
     for found in runs:
-        crashes = found.crashes + found.solo
-        is_poison = crashes >= POISON_CRASHES
-        place = POISONED if is_poison else QUEUED
-        error = f"POISON: {POISON}" if is_poison else None
-        tx.execute(_TAKE_BACK, (*place, crashes, error, found.id))
-        tally.moved(found.place, place)
-        told.append(Told(found.id, "expired", {**found.claim, "cause": cause, "alone": bool(found.solo)}))
-        if is_poison:
-            told.append(Told(found.id, "quarantined", {"error": {"code": "POISON", "message": POISON, "step": ""}}))
-    tally.write(tx)
+        lost = lose(found, cause)
+        tx.execute(_TAKE_BACK, (*lost.place, lost.crashes, lost.error, found.id))
+        tally.moved(found.place, lost.place)
+        told += lost.told
+    figure.write(tx, tally)
     history.append(tx, now_us, told)
 
 
@@ -69,17 +63,12 @@ def drop_checkpoints(tx: apsw.Connection, leases: Sequence[Lease]) -> list[bool]
 def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]:
     """Start those again that are not leased; one that has not begun stays where it is in the queue."""
     runs = {id: found for id, found in named(tx, files).items() if found.state != State.LEASED}
-    again = [found for found in runs.values() if not _is_fresh(found)]
+    again = [found for found in runs.values() if not found.is_fresh]
     ranks = rank.enter_again(tx, [found.id for found in again])
     tx.executemany(_REPLAY, [(lane(found.size), ranks[found.id], found.id) for found in again])
     tally = Tally()
     for found in again:
         tally.moved(found.place, QUEUED)
-    tally.write(tx)
+    figure.write(tx, tally)
     history.append(tx, now_us, [Told(found.id, "replayed", {"after": found.status}) for found in again])
     return [id in runs for id in files]
-
-
-def _is_fresh(found: Found) -> bool:
-    has_begun = found.tries or found.crashes or found.solo or found.has_checkpoint
-    return found.place in (UPLOADED, QUEUED) and not has_begun

@@ -1,4 +1,4 @@
-"""The rows of the customers' tree: how paths are compared, and where an arrival is placed."""
+"""Where an arrival is placed in the customers' tree."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import apsw
 
 from wharfinger.ledger.sqlite.connection import insert
+from wharfinger.ledger.tree import directories, split
 from wharfinger.model import Arrival
-from wharfinger.names import nfc
 
 _ARRIVE = """
 ON CONFLICT DO UPDATE SET shown = excluded.shown, file_id = excluded.file_id, mtime = NULL,
@@ -29,17 +29,5 @@ def place(tx: apsw.Connection, arrivals: Sequence[Arrival], now_us: int) -> None
 
 def add_parents(tx: apsw.Connection, paths: Iterable[str], now_us: int) -> None:
     """Add the directories above these paths that are missing."""
-    above = {path.rpartition("/")[0] for path in paths}
-    missing: dict[str, None] = {}
-    while above := {path for path in above if path and path not in missing}:
-        missing.update(dict.fromkeys(above))
-        above = {path.rpartition("/")[0] for path in above}
-    rows = [(*split(path), now_us) for path in missing]
+    rows = [(*split(path), now_us) for path in directories(paths)]
     insert(tx, "name(parent, name, shown, mtime)", rows, conflict="ON CONFLICT DO NOTHING")
-
-
-def split(path: str) -> tuple[str, str, str | None]:
-    """The key (parent, name) under which `path` is kept, and its name as sent where that differs."""
-    parent, _, name = path.rpartition("/")
-    folded = nfc(name)
-    return nfc(parent), folded, None if folded == name else name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wharfinger.ledger import Filter
+from wharfinger.ledger import Filter, record
 from wharfinger.ledger.sqlite import SqliteDatabase, catalog
 from wharfinger.ledger.sqlite.connection import Connections, rows
 from wharfinger.model import Status
@@ -49,4 +49,4 @@ def test_a_page_is_led_by_an_index_and_never_sorted(
 
 
 def test_the_newest_version_is_found_without_a_scan(connections: Connections) -> None:
-    assert not [step for step in plan(connections, catalog.NEWEST) if step.startswith("SCAN") and "file" in step]
+    assert not [step for step in plan(connections, record.NEWEST) if step.startswith("SCAN") and "file" in step]

@@ -9,7 +9,7 @@ import orjson
 
 from wharfinger.model import Arrival, Checkpoint, Delivered, ObjectRef
 
-ARRIVAL = "bucket, key, version, size, sha256, customer, at, media_type, source, user, session, cost, mtime"
+ARRIVAL = 'bucket, key, version, size, sha256, customer, at, media_type, source, "user", session, cost, mtime'
 """The columns of table `file` that make an Arrival."""
 
 

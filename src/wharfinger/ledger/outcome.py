@@ -1,0 +1,98 @@
+"""What outcomes may say, which of them count, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wharfinger.ledger import chain, row
+from wharfinger.ledger.history import Told
+from wharfinger.ledger.run import Found
+from wharfinger.model import Outcome, State, Status
+
+LEGAL: Mapping[State, frozenset[Status]] = {
+    State.DONE: frozenset({Status.TRANSFERRED}),
+    State.DEAD: frozenset({Status.FAILED, Status.QUARANTINED}),
+    State.READY: frozenset({Status.PROCESSING}),
+    State.WAITING: frozenset({Status.UPLOADED}),
+}
+"""What an outcome may say of the file, by the state it gives the run."""
+
+_KINDS = {State.READY: "retry", State.WAITING: "unrouted"}
+
+Revisions = Mapping[tuple[str, str], int]
+"""The number of each (revision, pipeline)."""
+
+
+def check(outcomes: Sequence[Outcome]) -> None:
+    """Raise ValueError where state and status contradict each other."""
+    for o in outcomes:
+        if o.status not in LEGAL.get(o.state, ()):
+            raise ValueError(f"run {o.run}: state {o.state} does not go with a file that is {o.status}")
+
+
+def judge(
+    outcomes: Sequence[Outcome], runs: Mapping[str, Found], revisions: Revisions
+) -> tuple[dict[str, Outcome], list[Told]]:
+    """Those whose token is the latest, by run; and the events of all: of the others, that they came too late."""
+    accepted: dict[str, Outcome] = {}
+    told = []
+    for o in outcomes:
+        found = runs.get(o.run)
+        if found is None:
+            continue
+        if found.state == State.LEASED and found.token == o.token and o.run not in accepted:
+            accepted[o.run] = o
+            told.append(Told(o.run, _KINDS.get(o.state, o.status), _story(o, found), number(o, revisions)))
+        else:
+            told.append(Told(o.run, "stale", {"token": o.token, "latest": found.token, "outcome": o.state}))
+    return accepted, told
+
+
+def number(o: Outcome, revisions: Revisions) -> int | None:
+    """Of the revision that the run was done by."""
+    return revisions.get((o.revision, o.pipeline))
+
+
+def due(o: Outcome) -> int | None:
+    """When a retry may begin; µs."""
+    return None if o.due is None or o.state != State.READY else row.micros(o.due)
+
+
+def is_try(o: Outcome) -> bool:
+    """Whether it adds one to the run's tries."""
+    return o.counts if o.state == State.READY else o.state != State.WAITING
+
+
+def error(o: Outcome) -> str:
+    """The failure in one line; "" where there is none."""
+    return f"{o.failure.code}: {readable(o.failure.message)}" if o.failure else ""
+
+
+def readable(text: str) -> str:
+    """`text` without what databases cannot hold: lone surrogates, and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _story(o: Outcome, found: Found) -> dict[str, Any]:
+    """What the event tells: all that is not empty."""
+    failure = o.failure and {"code": o.failure.code, "message": readable(o.failure.message), "step": o.failure.step}
+    story = {
+        **found.claim,
+        "steps": [row.fields(step) for step in o.steps],
+        "delivered": [row.fields(d) for d in o.delivered],
+        "facts": _facts(o),
+        "error": failure,
+        "due": o.due,
+    }
+    named = {"pipeline": o.pipeline, "revision": o.revision} if o.pipeline else {}
+    return named | {key: value for key, value in story.items() if value}
+
+
+def _facts(o: Outcome) -> Mapping[str, Any]:
+    """What JSON cannot hold is kept as text, so that one file's odd metadata cannot fail its neighbours."""
+    try:
+        chain.canonical(o.facts)
+    except TypeError:
+        return {"unreadable": ascii(o.facts)}
+    return o.facts

@@ -1,0 +1,94 @@
+"""A file's arrival: its row, its run, its first event and its place in the customers' tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wharfinger.ledger import row
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.history import Told
+from wharfinger.ledger.postgres import figure, history, rank, tree
+from wharfinger.ledger.postgres.connection import Transaction, columns, rows
+from wharfinger.ledger.run import TRANSFERRED, UPLOADED, lane
+from wharfinger.model import Arrival, Delivered
+
+_TYPES = ["text"] * 4 + ["bigint", "bytea", "text", "bigint"] + ["text"] * 4 + ["bigint"] * 2
+
+_FILE = f"""
+INSERT INTO file(file_id, {row.ARRIVAL}) SELECT * FROM unnest({", ".join(f"%s::{each}[]" for each in _TYPES)})
+ON CONFLICT DO NOTHING RETURNING file_id
+"""
+
+_RUN = """
+INSERT INTO run(id, at, size, lane, rank, state, status, tries, transferred)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[],
+  %s::integer[], %s::bigint[])
+"""
+
+_KNOWN = "SELECT file_id FROM file WHERE file_id = ANY(%s::text[])"
+
+_DOUBT = f"""
+INSERT INTO file(file_id, {row.ARRIVAL})
+SELECT id, '', '', '', 0, '', '', 0, '', '', '', '', 0, NULL FROM unnest(%s::text[]) AS doubted(id)
+ON CONFLICT DO NOTHING RETURNING file_id
+"""
+
+
+def arrive(tx: Transaction, arrivals: Sequence[Arrival], bucket: str, now_us: int) -> set[str]:
+    """Record those that are not known; the ones in `bucket` appear in the tree. The ids of the new files."""
+    given = {a.file_id: a for a in arrivals}
+    tree.share(tx, [a.key for a in arrivals if a.bucket == bucket])
+    files = {id: row.from_arrival(given[id]) for id in sorted(given)}
+    new = {id for (id,) in rows(tx, _FILE, *columns([*files.values()]))}
+    if new:
+        fresh = {a.file_id: a for a in arrivals if a.file_id in new}
+        _record(tx, [*fresh.values()], [files[id] for id in fresh])
+        tree.place(tx, [a for a in fresh.values() if a.bucket == bucket], now_us)
+    return new
+
+
+def known(db: Transaction, files: Sequence[str]) -> set[str]:
+    """Those of these ids that are recorded."""
+    return {id for (id,) in rows(db, _KNOWN, [*files])}
+
+
+def unknown(tx: Transaction, files: Sequence[str]) -> set[str]:
+    """
+    Those of these ids that are not recorded, and that no transaction under way is about to record: a row is put where theirs would
+    be, for which one waits until such a transaction has ended. To be undone.
+    """
+    return {id for (id,) in rows(tx, _DOUBT, sorted({*files}))}
+
+
+def _record(tx: Transaction, arrivals: Sequence[Arrival], files: Sequence[tuple[Any, ...]]) -> None:
+    tally = Tally()
+    history.begin(tx, files)
+    _enqueue(tx, [a for a in arrivals if a.delivered is None], tally)
+    _restore(tx, [(a, a.delivered) for a in arrivals if a.delivered is not None], tally)
+    figure.write(tx, tally)
+
+
+def _enqueue(tx: Transaction, arrivals: Sequence[Arrival], tally: Tally) -> None:
+    if not arrivals:
+        return
+    ranks = rank.enter(tx, [(a.customer, row.micros(a.cost)) for a in arrivals])
+    state, status = map(str, UPLOADED)
+    runs = [
+        (a.file_id, row.micros(a.at), a.size, lane(a.size), r, state, status, 0, None) for a, r in zip(arrivals, ranks)
+    ]
+    tx.execute(_RUN, columns(runs))
+    for a in arrivals:
+        tally.born(UPLOADED, a.size)
+
+
+def _restore(tx: Transaction, known: Sequence[tuple[Arrival, tuple[Delivered, ...]]], tally: Tally) -> None:
+    """Files that were settled before the ledger was lost."""
+    state, status = map(str, TRANSFERRED)
+    for a, delivered in known:
+        at = row.micros(max((d.at for d in delivered), default=a.at))
+        run = (a.file_id, row.micros(a.at), a.size, lane(a.size), 0, state, status, 1, at)
+        tx.execute(_RUN, columns([run]))
+        facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered]}
+        history.tell(tx, at, [Told(a.file_id, "transferred", facts)])
+        tally.born(TRANSFERRED, a.size)

@@ -1,0 +1,35 @@
+"""One Postgres database (one schema of it) with all ports over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from wharfinger.ledger.postgres.accounts import PostgresAccounts
+from wharfinger.ledger.postgres.catalog import PostgresCatalog
+from wharfinger.ledger.postgres.connection import Connections, server_version
+from wharfinger.ledger.postgres.namespace import PostgresNamespace
+from wharfinger.ledger.postgres.queue import PostgresLedger
+from wharfinger.ledger.postgres.schema import migrate
+
+
+class PostgresDatabase:
+    """
+    The database at `url`, whose tables are made or brought up to date on opening. Arrivals in bucket `tree` appear in the
+    customers' tree. `clock` gives epoch seconds; a verb that cannot be done within `patience_s` raises Busy. Each process opens its own.
+    """
+
+    def __init__(
+        self, url: str, *, tree: str = "inbox", clock: Callable[[], float] = time.time, patience_s: float = 10.0
+    ) -> None:
+        self._connections = Connections(url, patience_s)
+        migrate(self._connections)
+        self.engine = f"Postgres {self._connections.read(server_version)}"
+        self.ledger = PostgresLedger(self._connections, tree=tree, clock=clock)
+        self.catalog = PostgresCatalog(self._connections)
+        self.namespace = PostgresNamespace(self._connections, clock)
+        self.accounts = PostgresAccounts(self._connections)
+
+    def close(self) -> None:
+        """See Database."""
+        self._connections.close()

@@ -1,0 +1,33 @@
+"""Fair turns (see ledger.rank) as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wharfinger.ledger.postgres.connection import Transaction, columns, rows
+from wharfinger.ledger.rank import Work, costs, ranks
+
+_ENTER = """
+WITH turn AS MATERIALIZED (SELECT coalesce(max(value), 0) AS rank FROM figure WHERE name = 'turn')
+INSERT INTO share(customer, rank)
+SELECT work.customer, turn.rank + work.cost FROM unnest(%s::text[], %s::bigint[]) AS work(customer, cost), turn
+ON CONFLICT (customer) DO UPDATE
+SET rank = greatest(excluded.rank, share.rank + excluded.rank - (SELECT rank FROM turn))
+RETURNING customer, rank
+"""
+
+_COST = "SELECT file_id, customer, cost FROM file WHERE file_id = ANY(%s::text[])"
+
+
+def enter(tx: Transaction, work: Sequence[Work]) -> list[int]:
+    """The ranks of work that enters the queue in this order. Locks the customers' shares."""
+    last: dict[str, int] = dict(rows(tx, _ENTER, *columns(sorted(costs(work).items()))))
+    return ranks(work, last)
+
+
+def enter_again(tx: Transaction, ids: Sequence[str]) -> dict[str, int]:
+    """The ranks of runs that enter the queue once more, for a retry or a replay: they pay as new work does."""
+    if not ids:
+        return {}
+    work = {id: (customer, cost) for id, customer, cost in rows(tx, _COST, [*ids])}
+    return dict(zip(work, enter(tx, [*work.values()])))

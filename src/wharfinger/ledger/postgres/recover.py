@@ -1,0 +1,102 @@
+"""Runs that go on although their worker did not: leases that ended, dead letters that are played again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wharfinger.ledger import MANY
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.history import Told
+from wharfinger.ledger.postgres import figure, history, lease, rank
+from wharfinger.ledger.postgres.connection import Transaction, columns, locked, rows
+from wharfinger.ledger.postgres.run import UNCLAIMED, find, named
+from wharfinger.ledger.run import ALONE, QUEUED, Found, lane, lose
+from wharfinger.model import Lease, State
+
+_EXPIRED = f"WHERE state = 'leased' AND due < %s ORDER BY due LIMIT {MANY} FOR NO KEY UPDATE SKIP LOCKED"
+_OWNED = f"WHERE state = 'leased' AND due IS NOT NULL AND owner = %s ORDER BY id LIMIT {MANY} FOR NO KEY UPDATE"
+
+_TAKE_BACK = f"""
+UPDATE run SET {UNCLAIMED}, state = lost.state, status = lost.status, lane = greatest(run.lane, {ALONE}), solo = 1,
+  crashes = lost.crashes, error = coalesce(lost.error, run.error)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::integer[], %s::text[]) AS lost(id, state, status, crashes, error)
+WHERE run.id = lost.id
+"""
+
+_REPLAY = f"""
+UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = again.lane, rank = again.rank, tries = 0, crashes = 0,
+  solo = 0, resumes = false, replays = replays + 1, revision = NULL, error = '', transferred = NULL
+FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS again(id, lane, rank) WHERE run.id = again.id
+"""
+
+_IS_OBSOLETE = "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased'"  # the condition of index run_spent, word for word
+_OBSOLETE = f"SELECT id, token, checkpoint, resumes FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
+_DROP = f"""
+UPDATE run SET checkpoint = NULL, resumes = false FROM unnest(%s::text[], %s::bigint[]) AS dropped(id, token)
+WHERE run.id = dropped.id AND run.token = dropped.token AND {_IS_OBSOLETE} RETURNING run.id, run.token
+"""
+
+
+def lost(tx: Transaction, owner: str | None, now_us: int) -> list[Found]:
+    """
+    The runs that `owner` holds, or without an owner, those whose lease has ended: at most MANY, locked. A transaction that `owner`
+    was in the middle of has ended before; of the others, those that somebody has locked are left to the next sweep.
+    """
+    if owner is None:
+        return [*find(tx, _EXPIRED, now_us).values()]
+    locked(tx, f"owner/{owner}")
+    return [*find(tx, _OWNED, owner).values()]
+
+
+def take_back(tx: Transaction, runs: Sequence[Found], cause: str, now_us: int) -> None:
+    """Make them ready, to be claimed alone; one that was alone already has crashed, and may do so only so often."""
+    heads = history.heads(tx, [found.id for found in runs])
+    tally = Tally()
+    told: list[Told] = []
+    changes = []
+    for found in runs:
+        lost = lose(found, cause)
+        changes.append((found.id, *map(str, lost.place), lost.crashes, lost.error))
+        tally.moved(found.place, lost.place)
+        told += lost.told
+    tx.execute(_TAKE_BACK, columns(changes))
+    figure.write(tx, tally)
+    history.append(tx, now_us, told, heads)
+
+
+def obsolete_checkpoints(db: Transaction) -> list[Lease]:
+    """Those of up to MANY runs that have ended."""
+    found = rows(db, _OBSOLETE)
+    return [Lease(id, token, lease.checkpoint(text, resumes)) for id, token, text, resumes in found]
+
+
+def drop_checkpoints(tx: Transaction, leases: Sequence[Lease]) -> list[bool]:
+    """Forget those of runs that have ended and were not claimed since."""
+    wanted = sorted({(lease.run, lease.token) for lease in leases})
+    dropped = {*rows(tx, _DROP, *columns(wanted))} if wanted else set()
+    answers = []
+    for each in leases:
+        answers.append((each.run, each.token) in dropped)
+        dropped.discard((each.run, each.token))
+    return answers
+
+
+def replay(tx: Transaction, files: Sequence[str], now_us: int) -> list[bool]:
+    """Start those again that are not leased; one that has not begun stays where it is in the queue."""
+    runs = {id: found for id, found in named(tx, files).items() if found.state != State.LEASED}
+    again = [found for found in runs.values() if not found.is_fresh]
+    if again:
+        _start_again(tx, again, now_us)
+    return [id in runs for id in files]
+
+
+def _start_again(tx: Transaction, runs: Sequence[Found], now_us: int) -> None:
+    ids = [found.id for found in runs]
+    heads = history.heads(tx, ids)
+    ranks = rank.enter_again(tx, ids)
+    tx.execute(_REPLAY, columns([(found.id, lane(found.size), ranks[found.id]) for found in runs]))
+    tally = Tally()
+    for found in runs:
+        tally.moved(found.place, QUEUED)
+    figure.write(tx, tally)
+    history.append(tx, now_us, [Told(found.id, "replayed", {"after": found.status}) for found in runs], heads)

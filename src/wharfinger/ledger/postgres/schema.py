@@ -1,0 +1,119 @@
+"""The tables, and how a ledger of an earlier version gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from wharfinger.errors import Incompatible
+from wharfinger.ledger.postgres.connection import Connections, Transaction, first
+
+VERSION_1 = """
+-- The same tables as on SQLite (see ledger.sqlite.schema for what they mean). Text is compared by code points there and here.
+
+-- What landed: written once, never changed.
+CREATE TABLE file (
+  file_id text COLLATE "C" PRIMARY KEY, bucket text NOT NULL, key text COLLATE "C" NOT NULL,
+  version text COLLATE "C" NOT NULL, size bigint NOT NULL, sha256 bytea NOT NULL, customer text COLLATE "C" NOT NULL,
+  at bigint NOT NULL, media_type text NOT NULL, source text NOT NULL, "user" text NOT NULL, session text NOT NULL,
+  cost bigint NOT NULL, mtime bigint
+);
+CREATE INDEX file_at ON file(at, file_id);
+CREATE INDEX file_customer ON file(customer, at, file_id);
+
+-- What becomes of it: narrow, and with room in each page for the next version of its rows.
+CREATE TABLE run (
+  id text COLLATE "C" PRIMARY KEY, at bigint NOT NULL, size bigint NOT NULL,
+  state text NOT NULL, status text NOT NULL, lane integer NOT NULL, rank bigint NOT NULL, due bigint,
+  token bigint NOT NULL DEFAULT 0, tries integer NOT NULL DEFAULT 0, crashes integer NOT NULL DEFAULT 0,
+  solo integer NOT NULL DEFAULT 0, replays integer NOT NULL DEFAULT 0, owner text, claimed bigint,
+  checkpoint text, resumes boolean NOT NULL DEFAULT false,  -- whether the checkpoint is not void
+  revision bigint, error text NOT NULL DEFAULT '', transferred bigint
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+  autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX run_ready ON run(lane, rank, size, id) WHERE state = 'ready' AND due IS NULL;
+CREATE INDEX run_due ON run(state, due) WHERE due IS NOT NULL;
+CREATE INDEX run_status ON run(status, at, id) WHERE status <> 'transferred';
+CREATE INDEX run_spent ON run(id) WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased';
+
+CREATE TABLE event (
+  file_id text COLLATE "C" NOT NULL, n integer NOT NULL, at bigint NOT NULL, kind text NOT NULL, revision bigint, data text,
+  hash bytea NOT NULL, PRIMARY KEY (file_id, n)
+);
+
+CREATE TABLE revision (
+  n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, revision text NOT NULL, pipeline text NOT NULL, document text,
+  UNIQUE (revision, pipeline)
+);
+
+-- Sums in parts, so that two sessions seldom change the same row: the value is the sum over the slots (of "turn": the greatest).
+CREATE TABLE figure (
+  name text, slot integer, value bigint NOT NULL, PRIMARY KEY (name, slot)
+) WITH (fillfactor = 50, autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE share (customer text COLLATE "C" PRIMARY KEY, rank bigint NOT NULL)
+  WITH (fillfactor = 50, autovacuum_vacuum_cost_delay = 0);
+
+CREATE TABLE name (
+  parent text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL, shown text, file_id text COLLATE "C", mtime bigint,
+  staged text, "user" text, size bigint, written bigint, PRIMARY KEY (parent, name)
+);
+CREATE INDEX name_partial ON name(written) WHERE staged IS NOT NULL;
+
+CREATE TABLE account (
+  name text COLLATE "C" PRIMARY KEY, customer text NOT NULL, home text NOT NULL, keys text NOT NULL,
+  password_hash text NOT NULL, disabled boolean NOT NULL
+);
+"""
+
+STEPS = (VERSION_1,)
+"""The step at index n leads from version n to n + 1. A step that was released is never edited."""
+
+_BEGIN = """
+BEGIN; SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/migrate', 0));
+CREATE TABLE IF NOT EXISTS migration (version integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
+"""
+
+
+def migrate(connections: Connections, steps: Sequence[str] = STEPS) -> None:
+    """Bring the database to the latest version, whoever opens it first; all steps or none. Raises Incompatible for a newer one."""
+
+    def bring_up(db: Transaction) -> None:
+        _fit(connections, db)
+        found = version(db)
+        if found == len(steps):
+            return
+        db.execute(_BEGIN, prepare=False)
+        found = version(db)
+        if found > len(steps):
+            raise Incompatible(
+                f"{connections.name}: the ledger has version {found}; this program knows {len(steps)}",
+                fix="use the newer wharfinger that wrote it, or restore a backup from before the upgrade",
+            )
+        for n, step in enumerate(steps[found:], found + 1):
+            db.execute(step, prepare=False)
+            db.execute("INSERT INTO migration(version) VALUES (%s)", (n,))
+        db.execute("COMMIT")
+
+    connections.read(bring_up)
+
+
+def version(db: Transaction) -> int:
+    """Of the tables; 0 where there are none."""
+    try:
+        found: int = first(db, "SELECT coalesce(max(version), 0) FROM migration")[0]
+    except psycopg.errors.UndefinedTable:
+        return 0
+    return found
+
+
+def _fit(connections: Connections, db: Transaction) -> None:
+    encoding, schema = first(db, "SELECT current_setting('server_encoding'), current_schema()")
+    if encoding != "UTF8":
+        raise Incompatible(
+            f"{connections.name}: its encoding is {encoding}", fix="make a database for the ledger with ENCODING 'UTF8'"
+        )
+    if schema is None:
+        raise Incompatible(
+            f"{connections.name}: the schema that its search_path names is not there", fix="CREATE SCHEMA it first"
+        )

@@ -1,0 +1,52 @@
+"""What became of claimed runs, if the claim was still the latest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wharfinger.ledger import outcome
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.postgres import figure, history, rank
+from wharfinger.ledger.postgres.connection import Transaction, columns
+from wharfinger.ledger.postgres.run import UNCLAIMED, named
+from wharfinger.ledger.run import Found
+from wharfinger.model import Outcome, State
+
+_SETTLE = f"""
+UPDATE run SET {UNCLAIMED.replace("due = NULL", "due = o.due")}, state = o.state, status = o.status, tries = run.tries + o.tries,
+  revision = o.revision, error = o.error, transferred = o.transferred, rank = coalesce(o.rank, run.rank)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::bigint[],
+  %s::bigint[]) AS o(id, state, status, due, tries, revision, error, transferred, rank)
+WHERE run.id = o.id
+"""
+
+
+def settle(tx: Transaction, outcomes: Sequence[Outcome], revisions: outcome.Revisions, now_us: int) -> list[bool]:
+    """Record each outcome whose token is the latest; of the others, that they came too late."""
+    ids = sorted({o.run for o in outcomes})
+    runs = named(tx, ids)
+    heads = history.heads(tx, [*runs])
+    accepted, told = outcome.judge(outcomes, runs, revisions)
+    if accepted:
+        _write(tx, [*accepted.values()], runs, revisions, now_us)
+    history.append(tx, now_us, told, heads)
+    return [accepted.get(o.run) is o for o in outcomes]
+
+
+def _write(
+    tx: Transaction,
+    outcomes: Sequence[Outcome],
+    runs: Mapping[str, Found],
+    revisions: outcome.Revisions,
+    now_us: int,
+) -> None:
+    ranks = rank.enter_again(tx, [o.run for o in outcomes if o.state == State.READY])
+    tally = Tally()
+    changes = []
+    for o in outcomes:
+        tally.moved(runs[o.run].place, (o.state, o.status))
+        at = now_us if o.state == State.DONE else None
+        what = (outcome.due(o), int(outcome.is_try(o)), outcome.number(o, revisions), outcome.error(o))
+        changes.append((o.run, str(o.state), str(o.status), *what, at, ranks.get(o.run)))
+    tx.execute(_SETTLE, columns(changes))
+    figure.write(tx, tally)

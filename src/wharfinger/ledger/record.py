@@ -1,0 +1,94 @@
+"""What is known of files, as a catalogue asks for it and reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from wharfinger.ledger import Filter, row
+from wharfinger.model import FileRecord, State, Status
+
+COLUMNS = """
+SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.error, f.version, f.size, f.sha256,
+  r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f."user", r.state, r.due, r.owner,
+  (SELECT data FROM event WHERE file_id = f.file_id AND kind IN ('transferred', 'failed', 'quarantined')
+   ORDER BY n DESC LIMIT 1)
+"""
+"""The columns of a record: `f` is its file, `r` the run, `v` the revision."""
+
+OLDEST = """
+SELECT min(at) FROM (
+  SELECT * FROM (SELECT at FROM run WHERE status = 'uploaded' AND status <> 'transferred' AND state = 'ready'
+                 ORDER BY at LIMIT 1) AS uploaded
+  UNION ALL
+  SELECT * FROM (SELECT at FROM run WHERE status = 'queued' AND status <> 'transferred' AND state = 'ready'
+                 ORDER BY at LIMIT 1) AS queued
+  UNION ALL
+  SELECT * FROM (SELECT at FROM run WHERE status = 'processing' AND status <> 'transferred' AND state = 'ready'
+                 ORDER BY at LIMIT 1) AS processing) AS oldest
+"""
+"""When the file of the oldest ready run arrived; each part is the first row of a range of index run_status."""
+
+NEWEST = "SELECT max(version) FROM file WHERE file_id >= (SELECT substr(max(file_id), 1, 10) FROM file)"
+"""Ids begin with the time of their version: the greatest version is among the last millisecond's."""
+
+
+def is_led_by_status(filter: Filter) -> bool:
+    """Whether few files have the status that is asked for, so that the index on it finds them soonest."""
+    return filter.status not in (None, Status.TRANSFERRED)
+
+
+def conditions(filter: Filter, at: str, *, name: str, error: str) -> Iterator[tuple[str, Any]]:
+    """
+    Each condition with the value for its `?`. `at` is the column that leads, `name` says that a key matches a pattern, `error` that
+    an error contains a text.
+    """
+    if filter.status:
+        yield "r.status = ?", filter.status
+    if filter.customer:
+        yield "f.customer = ?", filter.customer
+    if filter.since is not None:
+        yield f"{at} >= ?", row.micros(filter.since)
+    if filter.until is not None:
+        yield f"{at} < ?", row.micros(filter.until)
+    if filter.pipeline:
+        yield "v.pipeline = ?", filter.pipeline
+    if filter.name:
+        yield name, filter.name
+    if filter.error:
+        yield error, filter.error
+
+
+def record(found: tuple[Any, ...]) -> FileRecord:
+    """The record of a row with the columns COLUMNS."""
+    (file_id, bucket, key, customer, at, transferred, status, error, version, size, digest) = found[:11]
+    (attempts, pipeline, revision, media_type, source, user, state, due, owner, story) = found[11:]
+    status = Status(status)
+    delivered = row.to_delivered(orjson.loads(story).get("delivered", ())) if status.is_final else ()
+    return FileRecord(
+        file_id=file_id,
+        source_bucket=bucket,
+        destination_bucket=delivered[0].bucket if delivered else "",
+        key=key,
+        customer_id=customer,
+        upload_timestamp=at / 1_000_000,
+        transfer_timestamp=row.seconds(transferred),
+        status=status,
+        error_message=error,
+        version=version,
+        size=size,
+        sha256=digest.hex(),
+        attempts=attempts,
+        pipeline=pipeline or "",
+        revision=revision or "",
+        manifest_id="",
+        media_type=media_type,
+        source=source,
+        user=user,
+        state=State(state),
+        due=row.seconds(due),
+        delivered=delivered,
+        owner=owner or "",
+    )

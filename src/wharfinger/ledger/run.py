@@ -1,0 +1,89 @@
+"""Runs as the verbs of a queue find them, and where they may stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wharfinger.ledger import LARGE, POISON_CRASHES, row
+from wharfinger.ledger.figure import Place
+from wharfinger.ledger.history import Told
+from wharfinger.model import Lease, State, Status
+
+UPLOADED: Place = (State.READY, Status.UPLOADED)
+QUEUED: Place = (State.READY, Status.QUEUED)
+PROCESSING: Place = (State.LEASED, Status.PROCESSING)
+TRANSFERRED: Place = (State.DONE, Status.TRANSFERRED)
+POISONED: Place = (State.DEAD, Status.QUARANTINED)
+
+TOGETHER, ALONE, LARGE_ALONE = 0, 1, 2
+"""The lanes of the queue: claimed with others; alone, because it ran when a lease expired; alone, because it is large."""
+
+POISON = f"it ended the process that worked on it {POISON_CRASHES} times while it ran alone"
+
+
+@dataclass(slots=True)
+class Found:
+    """A run as it stands now."""
+
+    id: str
+    state: State
+    status: Status
+    token: int
+    tries: int
+    crashes: int
+    solo: int
+    size: int  # bytes
+    due: int | None  # µs
+    owner: str | None
+    claimed: int | None  # µs
+    has_checkpoint: int  # that is not void
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return self.state, self.status
+
+    @property
+    def claim(self) -> dict[str, Any]:
+        """Who holds it, as events tell it."""
+        return {"owner": self.owner, "token": self.token, "claimed": row.seconds(self.claimed)}
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it stands in the queue and nothing of it has begun."""
+        has_begun = self.tries or self.crashes or self.solo or self.has_checkpoint
+        return self.place in (UPLOADED, QUEUED) and not has_begun
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What becomes of a run whose worker is gone: it is ready, or where it ended workers too often, dead."""
+
+    place: Place
+    crashes: int
+    error: str | None
+    told: tuple[Told, ...]
+
+
+def lose(found: Found, cause: str) -> Lost:
+    """The run is to be claimed alone from now on; one that was alone already has crashed, and may do so only so often."""
+    crashes = found.crashes + found.solo
+    expired = Told(found.id, "expired", {**found.claim, "cause": cause, "alone": bool(found.solo)})
+    if crashes < POISON_CRASHES:
+        return Lost(QUEUED, crashes, None, (expired,))
+    failure = {"code": "POISON", "message": POISON, "step": ""}
+    told = expired, Told(found.id, "quarantined", {"error": failure})
+    return Lost(POISONED, crashes, f"POISON: {POISON}", told)
+
+
+def is_held(runs: Mapping[str, Found], lease: Lease) -> bool:
+    """Whether nobody took the run over since it was claimed under this lease."""
+    found = runs.get(lease.run)
+    return found is not None and found.state == State.LEASED and found.token == lease.token
+
+
+def lane(size: int) -> int:
+    """The lane of a run that never crashed."""
+    return LARGE_ALONE if size > LARGE else TOGETHER

@@ -1,0 +1,90 @@
+"""Each statement has one plan, by index, whatever the planner thinks of the tables: here it has seen them empty."""
+
+from __future__ import annotations
+
+import pytest
+
+from wharfinger.ledger import Filter, record, tree
+from wharfinger.ledger.postgres import PostgresDatabase, arrive, catalog, history, lease, namespace, rank, recover, run
+from wharfinger.ledger.postgres.connection import Connections
+from wharfinger.model import Status
+
+SMALL = {"figure", "turn", "revision"}
+"""A few hundred rows at most."""
+
+HOW = {"owner": "o", "now": 1, "deadline": 2, "size": 3, "lane": 0, "limit": 4}
+BELOW = {"top": "a", "to": "b"}
+
+STATEMENTS = {
+    "heads": (lease._HEADS, HOW),
+    "lease": (lease._LEASE, HOW),
+    "promote": (lease._PROMOTE, (1,)),
+    "find": (run._FIND + run.NAMED, (["R"],)),
+    "expired": (run._FIND + recover._EXPIRED, (1,)),
+    "owned": (run._FIND + recover._OWNED, ("o",)),
+    "take back": (recover._TAKE_BACK, (["R"], ["ready"], ["queued"], [0], [None])),
+    "replay": (recover._REPLAY, (["R"], [0], [1])),
+    "obsolete": (recover._OBSOLETE, ()),
+    "drop": (recover._DROP, (["R"], [1])),
+    "known": (arrive._KNOWN, (["R"],)),
+    "cost": (rank._COST, (["R"],)),
+    "last events": (history._HEADS, (["R"],)),
+    "history": (history._READ, ("R",)),
+    "look": (namespace._LOOK, (["a"], ["b"])),
+    "children": (f"{tree.ENTRY} WHERE n.parent = %s AND n.name > %s ORDER BY n.name LIMIT %s", ("a", "", 10)),
+    "below": (namespace._FILES_BELOW, BELOW),
+    "move below": (namespace._MOVE_BELOW, BELOW),
+    "newest": (record.NEWEST, ()),
+    "oldest": (record.OLDEST, ()),
+}
+
+
+def plan(connections: Connections, sql: str, values: object) -> str:
+    return "\n".join(
+        line for (line,) in connections.read(lambda db: db.execute(f"EXPLAIN {sql}", values, prepare=False).fetchall())
+    )  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def ledger(connections: Connections, url: str) -> Connections:
+    PostgresDatabase(url).close()
+    return connections
+
+
+def scanned(lines: str) -> set[str]:
+    return {line.partition("Seq Scan on ")[2].split()[0] for line in lines.splitlines() if "Seq Scan" in line}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_reads_a_table_from_end_to_end(ledger: Connections, name: str) -> None:
+    lines = plan(ledger, *STATEMENTS[name])
+    assert scanned(lines) <= SMALL, lines
+
+
+def test_a_claim_reads_the_queue_in_its_order(ledger: Connections) -> None:
+    lines = plan(ledger, *STATEMENTS["lease"])
+    head = lines[lines.index("CTE head") : lines.index("CTE leased")]
+    assert "run_ready" in head
+    assert "Sort" not in head
+
+
+@pytest.mark.parametrize("after", ["", "01JXT21Q00DF7R2M55TRJ6Y734"])
+@pytest.mark.parametrize(
+    ("filter", "index"),
+    [
+        (Filter(), "file_at"),
+        (Filter(since=1.0, until=2.0), "file_at"),
+        (Filter(name="*.csv"), "file_at"),
+        (Filter(customer="acme"), "file_customer"),
+        (Filter(customer="acme", since=1.0, until=2.0), "file_customer"),
+        (Filter(customer="acme", status=Status.TRANSFERRED), "file_customer"),
+        (Filter(status=Status.FAILED), "run_status"),
+        (Filter(status=Status.QUEUED, customer="acme"), "run_status"),
+        (Filter(status=Status.PROCESSING, since=1.0, until=2.0), "run_status"),
+    ],
+)
+def test_a_page_is_led_by_an_index(ledger: Connections, filter: Filter, index: str, after: str) -> None:
+    lines = plan(ledger, *catalog.query(filter, 100, after))
+    assert index in lines
+    assert scanned(lines) <= SMALL, lines
+    assert "  Sort" not in lines.partition("SubPlan")[0], lines
