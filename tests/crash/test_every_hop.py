@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 def files(count: int) -> dict[str, bytes]:
     """Empty, tiny, small, and larger than what one packet holds."""
     rand = random.Random(count)
-    sizes = [0, 1, 10_240, 100_000, *(rand.randint(1, 40_000) for _ in range(count - 4))]
+    sizes = [0, 1, 10_240, 1_500_000, *(rand.randint(1, 40_000) for _ in range(count - 4))]
     return {f"f{n:04d}.bin": rand.randbytes(size) for n, size in enumerate(sizes)}
 
 

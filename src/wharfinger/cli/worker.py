@@ -11,7 +11,9 @@ from wharfinger.cli.session import Session, pass_session
 
 @click.command(cls=Verb)
 @click.option(
-    "--express", is_flag=True, help="Leave large files to other workers, so that small ones never wait behind them."
+    "--express",
+    is_flag=True,
+    help="Leave large files to other workers and claim few at once, so that nobody waits long.",
 )
 @pass_session
 def command(session: Session, express: bool) -> None:

@@ -202,21 +202,28 @@ def _page(path: str) -> Iterator[tuple[float, Entry | None]]:
     for n, line in _lines(path):
         try:
             said = orjson.loads(line)
-            at = said.get("at", at)
-            if "bucket" in said:
-                waiting[n] = _listed(said)
-        except (orjson.JSONDecodeError, AttributeError, KeyError):
+            at = float(said.get("at", at))
+            entries = _entries(said, n, waiting)
+        except (AttributeError, KeyError, TypeError, ValueError):
             damaged.append(n)  # harmless in the last line: it was torn by a crash, and nobody was told that it counts
             continue
         yield from ((at, Damaged(path, bad)) for bad in damaged)
         damaged.clear()
-        if "kept" in said:
-            yield from ((each.at, Kept(each, sure=True)) for each in _confirmed(said, waiting))
-        elif "deleted" in said:
-            yield at, Deleted(ObjectRef(**said["deleted"], size=0, sha256=""))
-        elif "note" in said:
-            yield at, Noted(said["note"])
+        yield from ((entry.listed.at if isinstance(entry, Kept) else at, entry) for entry in entries)
     yield from ((each.at, Kept(each, sure=False)) for each in waiting.values())
+
+
+def _entries(said: Mapping[str, Any], n: int, waiting: dict[int, Listed]) -> list[Entry]:
+    """What line `n` says; an object's waits for the line that confirms it."""
+    if "bucket" in said:
+        waiting[n] = _listed(said)
+    elif "kept" in said:
+        return [Kept(listed, sure=True) for listed in _confirmed(said, waiting)]
+    elif "deleted" in said:
+        return [Deleted(ObjectRef(**said["deleted"], size=0, sha256=""))]
+    elif "note" in said:
+        return [Noted(said["note"])]
+    return []
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:
@@ -230,10 +237,13 @@ def _lines(path: str) -> Iterator[tuple[int, bytes]]:
 def _confirmed(said: Mapping[str, Any], waiting: dict[int, Listed]) -> list[Listed]:
     first, last = said["kept"]
     void = said.get("void", ())
-    group = [(n, waiting.pop(n, None)) for n in range(first, last + 1)]
-    return [listed for n, listed in group if listed is not None and n not in void]
+    group = [n for n in waiting if first <= n <= last]
+    confirmed = [waiting[n] for n in group if n not in void]
+    for n in group:
+        del waiting[n]
+    return confirmed
 
 
 def _listed(said: Mapping[str, Any]) -> Listed:
     ref = ObjectRef(said["bucket"], said["key"], said["version"], said["size"], said["sha256"])
-    return Listed(ref, said["at"], said["about"])
+    return Listed(ref, float(said["at"]), said["about"])

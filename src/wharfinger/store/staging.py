@@ -17,21 +17,21 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from wharfinger.errors import NotFound, StoreError
 from wharfinger.store import disk
-from wharfinger.store.behind import Behind
+from wharfinger.store.behind import Behind, Scribes
 from wharfinger.store.extents import Extents
 from wharfinger.store.versions import Versions
 
 LARGE = 1 << 20
-"""Bytes. What continues a file beyond them, in order, is written and hashed by a thread."""
+"""Bytes. What continues a file beyond them, in order, is written and hashed by threads."""
 
-_STRIDE = 4 << 20  # bytes that one write may read back for the hash
+_NEAR = 1 << 20  # bytes that one write may read back for the hash; where there are more, `finish` does it
 MAX_HOLES = 1 << 30
 """Bytes of a whole file that nobody sent: each of them is hashed like any other, and costs its sender nothing."""
 
@@ -46,10 +46,10 @@ class Staged:
     """
 
     __slots__ = (
-        "_base", "_base_size", "_behind", "_given", "_hash", "_hashed", "_sure", "_thread", "_written", "fd", "id", "path", "size",
+        "_base", "_base_size", "_behind", "_given", "_hash", "_hashed", "_scribes", "_sure", "_written", "fd", "id", "path", "size",
     )  # fmt: skip
 
-    def __init__(self, path: str, fd: int, thread: Executor, *, size: int = 0, sure: int | None = None) -> None:
+    def __init__(self, path: str, fd: int, scribes: Scribes, *, size: int = 0, sure: int | None = None) -> None:
         self.id = os.path.basename(path)
         self.path = path
         self.fd = fd  # for Put.fd
@@ -60,16 +60,15 @@ class Staged:
         self._given = Extents()  # no gaps either: zeros that an extension made, bytes of an older version
         self._hash, self._hashed = hashlib.sha256(), 0  # covers the first `hashed` bytes
         self._base, self._base_size = -1, 0  # the older version: a descriptor while its bytes are not copied yet
-        self._thread = thread
-        self._behind: Behind | None = None  # while a thread writes what continues the file
+        self._scribes = scribes
+        self._behind: Behind | None = None  # while threads write what continues the file
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write `data` at `offset` (bytes), in any order, over anything."""
         end = offset + len(data)
         if offset == end:
             return
-        if LARGE <= offset == self.size == self._hashed:
-            self._continue(data)
+        if LARGE <= offset == self.size == self._written.reach and self._continue(data):
             return
         self.settle()
         if offset > self.size:
@@ -83,8 +82,13 @@ class Staged:
             self._hashed = _CHANGED
         if end > self.size:
             self.size = end
-        if _CHANGED < self._hashed < self._written.reach:
-            self._hash_on(min(self._written.reach, self._hashed + _STRIDE))
+        if _CHANGED < self._hashed < self._written.reach <= self._hashed + _NEAR:
+            self._hash_on(self._written.reach)
+
+    @property
+    def backlog(self) -> Future[memoryview] | None:
+        """What the sender should wait for before it writes on, if the disk is slower than the sender."""
+        return self._behind.backlog if self._behind else None
 
     def settle(self) -> None:
         """Wait until the file has all that was written: its other verbs do so by themselves, who uses `fd` does not."""
@@ -97,11 +101,19 @@ class Staged:
             raise self._fail(behind, exc) from exc
 
     def sync(self) -> None:
-        """Make what was written durable."""
+        """
+        Make what was written durable. Where that fails nothing of it counts any more: the kernel may have dropped its bytes, and a
+        second sync would not tell (lwn.net/Articles/752063).
+        """
         self.settle()
         try:
             disk.sync(self.fd)
         except OSError as exc:
+            self._written.cut(0)
+            self._given.cut(0)
+            self._hashed = _CHANGED
+            with suppress(StoreError):
+                self._mark(0)
             raise disk.refusal(exc, f"staged file {self.id} could not be made durable") from exc
 
     def truncate(self, size: int) -> None:
@@ -188,10 +200,12 @@ class Staged:
                 os.close(fd)
         self.fd = self._base = -1
 
-    def _continue(self, data: bytes | bytearray | memoryview) -> None:
-        """Let the thread write what comes next."""
+    def _continue(self, data: bytes | bytearray | memoryview) -> bool:
+        """Let threads write what comes next; False if they are busy with other files, or the hash must begin anew."""
+        if self._behind is None and self._hashed != _CHANGED:
+            self._behind = self._scribes.begin(self.fd, self.size, self._hash, self._hashed)
         if self._behind is None:
-            self._behind = Behind(self.fd, self.size, self._hash, self._thread)
+            return False
         behind, end = self._behind, self.size + len(data)
         self._written.add(self.size, end)
         self.size = self._hashed = end
@@ -199,17 +213,18 @@ class Staged:
             behind.add(data)
         except OSError as exc:
             raise self._fail(behind, exc) from exc
+        return True
 
     def _fail(self, behind: Behind, exc: OSError) -> StoreError:
-        """The thread met `exc`: let the file end where it came to."""
+        """The disk refused: let the file end where it came to."""
         self._behind = None
         behind.settle()  # what was to follow is passed over
-        self.size = self._hashed = end = behind.done
-        self._written.cut(end)
-        self._given.cut(end)
+        self.size, self._hashed = behind.done, behind.hashed
+        self._written.cut(self.size)
+        self._given.cut(self.size)
         with suppress(OSError):
-            os.ftruncate(self.fd, end)
-        return _refusal(exc, f"staged file {self.id} could not be written at byte {end}")
+            os.ftruncate(self.fd, self.size)
+        return _refusal(exc, f"staged file {self.id} could not be written at byte {self.size}")
 
     def _show(self, base: int, size: int) -> None:
         """Start from an older version: its bytes count wherever nothing else is written."""
@@ -281,7 +296,7 @@ class Staging:
         self._root = str(root)
         self._fresh_name = Versions(clock)
         self._boot = _boot()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="staging")  # begins with the first large file
+        self._scribes = Scribes()
 
     def create(self, base: BinaryIO | None = None) -> Staged:
         """
@@ -290,12 +305,16 @@ class Staging:
         """
         path = f"{self._root}/{self._fresh_name()}-{self._boot if base is None else ''}"
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            staged = Staged(path, fd, self._thread)
+            staged = Staged(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), self._scribes)
+        except OSError as exc:
+            raise disk.refusal(exc, f"no file could be made in {self._root}") from exc
+        try:
+            fcntl.flock(staged.fd, fcntl.LOCK_EX)
             if base is not None:
                 staged._show(os.dup(base.fileno()), os.fstat(base.fileno()).st_size)
         except OSError as exc:
+            staged.close()
+            disk.discard([path])
             raise disk.refusal(exc, f"no file could be made in {self._root}") from exc
         return staged
 
@@ -316,7 +335,7 @@ class Staging:
             sure = _read_sure(path)
             size = self._trusted(id, fd, sure)
             os.ftruncate(fd, size)
-            return Staged(path, fd, self._thread, size=size, sure=sure)
+            return Staged(path, fd, self._scribes, size=size, sure=sure)
         except BaseException:
             os.close(fd)
             raise

@@ -100,8 +100,9 @@ def test_a_damaged_line_is_told_and_hides_no_other(journal: Journal, clock: Cloc
 
 
 def test_a_line_of_another_kind_is_damaged_or_ignored(journal: Journal, clock: Clock, tmp_path: Path) -> None:
-    journal.append([b"5", b'{"bucket":"in"}', b'{"of a later version":1}', line("a", clock)])
-    assert told(journal.read()) == ["damaged 1", "damaged 2", "a?"]
+    odd = [b"5", b'{"bucket":"in"}', b'{"kept":3}', b'{"deleted":{"key":1}}', b'{"at":"noon"}']
+    journal.append([*odd, b'{"of a later version":1}', line("a", clock)])
+    assert told(journal.read()) == [*(f"damaged {n + 1}" for n in range(len(odd))), "a?"]
 
 
 def test_each_process_has_a_file_of_its_own_and_reads_all(tmp_path: Path, clock: Clock) -> None:

@@ -155,7 +155,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._session.congest(self.is_congested)
 
     async def _end(self, status: int) -> None:
-        if self._session is not None:
-            await self._session.end()
-            self._send()
-        self._chan.exit(status)
+        try:
+            if self._session is not None:
+                await self._session.end()
+                self._send()
+        finally:
+            self._chan.exit(status)

@@ -14,11 +14,14 @@ from wharfinger.telemetry import crash
 
 T = TypeVar("T")
 
+Waiting = tuple[Upload, "asyncio.Future[Arrival]"]
+Change = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
 HandOver = Callable[[Sequence[Upload]], Awaitable[Answers]]
 """Takes a group into custody, as `ingest.land` does."""
 
 GROUP = 64
-"""Uploads that are committed together, at most."""
+"""Uploads that are committed together, at most; also changes that are made in one turn."""
 
 PATIENCE = 0.002
 """Seconds that a group waits, at most, to become half as large as the one before."""
@@ -26,9 +29,37 @@ PATIENCE = 0.002
 _HINT = 0.001  # s after the answers: they are on their way to the clients, and the next group's arrivals share the hint
 
 
+class Queue:
+    """Uploads that wait, each customer's in the order they came; customers have their turns, one upload each."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[Waiting]] = {}  # by customer; the first has the next turn
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, upload: Upload, future: asyncio.Future[Arrival]) -> None:
+        """Put it behind its customer's others."""
+        self._waiting.setdefault(upload.customer, deque()).append((upload, future))
+        self._size += 1
+
+    def take(self, most: int) -> list[Waiting]:
+        """The next ones."""
+        taken: list[Waiting] = []
+        while self._waiting and len(taken) < most:
+            customer = next(iter(self._waiting))
+            queue = self._waiting.pop(customer)
+            taken.append(queue.popleft())
+            if queue:
+                self._waiting[customer] = queue  # behind all others
+        self._size -= len(taken)
+        return taken
+
+
 class Collector:
     """
-    All that changes facts, in one line: uploads in groups, and changes of the tree, which go before uploads that still wait.
+    All that changes facts, in one line: groups of uploads, and changes of the tree; where both wait they take turns.
 
     A group is what came while the one before was committed, so that it is large under load and small where nothing is to be gained by
     waiting; one that is much smaller than the one before waits a little. `land` takes a group; `hint` is told the ids that landed,
@@ -39,8 +70,9 @@ class Collector:
         self._land, self._hint = land, hint
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
-        self._calls: deque[Coroutine[Any, Any, None]] = deque()
-        self._waiting: deque[tuple[Upload, asyncio.Future[Arrival]]] = deque()
+        self._changes: deque[Change] = deque()
+        self._waiting = Queue()
+        self._is_uploads_turn = False
         self._enough = 1  # uploads for which a group begins at once
         self._busy: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -49,14 +81,14 @@ class Collector:
     def land(self, upload: Upload) -> asyncio.Future[Arrival]:
         """Take this upload into custody. The future raises what `ingest.land` answered or raised."""
         future = self._loop.create_future()
-        self._waiting.append((upload, future))
+        self._waiting.add(upload, future)
         self._arrange()
         return future
 
     def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` in a thread, when all that has begun is done."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.append(self._change(work, future))
+        self._changes.append((work, future))
         self._arrange()
         return future
 
@@ -73,9 +105,10 @@ class Collector:
         """Begin what comes next, or wait a little for a group to grow."""
         if self._busy:
             return
-        if self._calls:
-            self._begin(self._calls.popleft())
-        elif len(self._waiting) >= self._enough:
+        if self._changes and not (self._waiting and self._is_uploads_turn):
+            self._is_uploads_turn = True
+            self._begin(self._change([self._changes.popleft() for _ in range(min(GROUP, len(self._changes)))]))
+        elif self._changes or len(self._waiting) >= self._enough:
             self._commit_now()
         elif self._waiting and not self._timer:
             self._timer = self._loop.call_later(PATIENCE, self._commit_now)
@@ -85,6 +118,7 @@ class Collector:
             self._timer.cancel()
             self._timer = None
         if self._waiting and not self._busy:
+            self._is_uploads_turn = False
             self._begin(self._commit())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -96,7 +130,7 @@ class Collector:
 
     async def _commit(self) -> None:
         """Begins when the loop has run what was ready: with all that came in the same turn."""
-        group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+        group = self._waiting.take(GROUP)
         self._enough = max(1, len(group) // 2)
         answers = await _outcome(self._land([upload for upload, _ in group]))
         self._end()
@@ -106,10 +140,11 @@ class Collector:
             _settle(future, answer)
         self._announce([answer.file_id for answer in answers if isinstance(answer, Arrival)])
 
-    async def _change(self, work: Callable[[], T], future: asyncio.Future[T]) -> None:
-        outcome = await _outcome(self._loop.run_in_executor(self._thread, work))
+    async def _change(self, changes: Sequence[Change]) -> None:
+        outcomes = await self._loop.run_in_executor(self._thread, _done, [work for work, _ in changes])
         self._end()
-        _settle(future, outcome)
+        for (_, future), outcome in zip(changes, outcomes):
+            _settle(future, outcome)
 
     def _announce(self, landed: Sequence[str]) -> None:
         if landed and not self._landed:
@@ -121,6 +156,17 @@ class Collector:
             crash.point("intake.acknowledged")
             landed, self._landed = self._landed, []
             self._hint(landed)
+
+
+def _done(changes: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each of them answers or raises."""
+    outcomes: list[Any] = []
+    for change in changes:
+        try:
+            outcomes.append(change())
+        except Exception as exc:  # likewise
+            outcomes.append(exc)
+    return outcomes
 
 
 async def _outcome(work: Awaitable[Any]) -> Any:

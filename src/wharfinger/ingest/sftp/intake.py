@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,8 @@ from wharfinger.store import Store, disk
 from wharfinger.store.staging import LARGE, Staged, Staging
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 FINISHERS = 2
 """Threads that hash and sync large uploads at their CLOSE, so that no download waits behind them."""
@@ -118,7 +121,10 @@ class Intake:
             else:
                 await self._discard(writing)
         except Exception:
-            await self.abandon(writing)
+            try:
+                await self.abandon(writing)
+            except Exception:  # the client is told what came first
+                _log.exception("an upload that could not be completed could not be kept for a resume either")
             raise
         self._forget(writing)
 

@@ -207,9 +207,11 @@ class Guest(asyncssh.SSHServer):
 
     async def leave(self) -> None:
         """End all channels as if the client had, then hang up."""
-        for channel in list(self._channels):
-            await channel.end()
-        self._connection.close()
+        try:
+            for channel in list(self._channels):
+                await channel.end()
+        finally:
+            self._connection.close()
 
     def abort(self) -> None:
         """Hang up at once."""

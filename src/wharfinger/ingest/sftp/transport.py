@@ -96,7 +96,8 @@ class _Boarding(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._corked = Corked(self._transport)
-        self._protocol = self._session_factory(*transport.get_extra_info("peername")[:2])
+        peer = transport.get_extra_info("peername") or ("", 0)  # none: it has hung up already
+        self._protocol = self._session_factory(*peer[:2])
         self._protocol.connection_made(self._corked)
 
     def data_received(self, data: bytes) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +24,8 @@ from wharfinger.ledger import Entry
 
 MAX_HANDLES = 256
 """Handles that one session may have open."""
+
+_log = logging.getLogger(__name__)
 
 TREE = ""
 """The subject of what concerns more than one name: it waits for all, and all wait for it."""
@@ -71,10 +77,13 @@ class Verbs:
         """Let go of all handles. Uploads still open become partials."""
         handles, self._handles = self._handles, {}
         for handle in handles.values():
-            if isinstance(handle, Writing):
-                await self._intake.abandon(handle)
-            elif isinstance(handle, Reading):
-                await handle.close()
+            try:
+                if isinstance(handle, Writing):
+                    await self._intake.abandon(handle)
+                elif isinstance(handle, Reading):
+                    await handle.close()
+            except Exception:  # the others are let go of all the same
+                _log.exception("a file that was open could not be let go of in order")
 
     def _init(self, _: codec.Init) -> bytes:
         return codec.version()
@@ -146,8 +155,11 @@ class Verbs:
             data = await handle.read(offset, length)
         return codec.data(id, data) if data or not length else codec.status(id, Code.EOF)
 
-    def _write(self, request: codec.Write) -> bytes:
-        self._held_to_write(request.handle).write(request.offset, request.data)
+    def _write(self, request: codec.Write) -> bytes | Later:
+        writing = self._held_to_write(request.handle)
+        writing.write(request.offset, request.data)
+        if backlog := writing.staged.backlog:
+            return Later(_done(request.id, _ended(backlog)), about=writing.key)
         return codec.status(request.id, Code.OK)
 
     def _fsync(self, request: codec.Fsync) -> Later:
@@ -304,6 +316,12 @@ class Verbs:
 async def _done(id: int, work: Awaitable[object]) -> bytes:
     await work
     return codec.status(id, Code.OK)
+
+
+async def _ended(job: Future[Any]) -> None:
+    """Return when it has ended, well or not: of an error the next request on the file is told."""
+    with suppress(OSError):
+        await asyncio.shield(asyncio.wrap_future(job))
 
 
 def _unfinished(writing: Writing) -> Entry:

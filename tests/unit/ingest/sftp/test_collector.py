@@ -15,8 +15,8 @@ from wharfinger.ingest.sftp.collector import GROUP, PATIENCE, Collector
 from wharfinger.model import Arrival
 
 
-def upload(n: int) -> Upload:
-    return Upload(Path(), f"acme/{n}", f"{n:026d}", 1, "00" * 32, "acme")
+def upload(n: int, customer: str = "acme") -> Upload:
+    return Upload(Path(), f"{customer}/{n}", f"{n:026d}", 1, "00" * 32, customer)
 
 
 def arrival(upload: Upload) -> Arrival:
@@ -161,3 +161,75 @@ def test_changes_of_the_tree_run_in_the_same_thread(landing: Landing) -> None:
 
 def _full() -> None:
     raise NoSpace("full")
+
+
+def test_a_customer_with_one_upload_is_in_the_next_group_whoever_floods(landing: Landing) -> None:
+    async def run() -> None:
+        it = collector(landing)
+        landing.may_go.clear()
+        futures = [it.land(upload(100))]
+        await asyncio.to_thread(landing.has_begun.wait, 10)
+        futures += [it.land(upload(n)) for n in range(101, 101 + 3 * GROUP)]
+        futures += [it.land(upload(1, "small")), it.land(upload(2, "small")), it.land(upload(3, "tiny"))]
+        landing.may_go.set()
+        await asyncio.gather(*futures)
+        await it.close()
+
+    asyncio.run(run())
+    assert {"small/1", "small/2", "tiny/3"} < set(landing.groups[1])
+    flood = [key for group in landing.groups for key in group if key.startswith("acme")]
+    assert flood == sorted(flood), "each customer's own uploads keep their order"
+
+
+def test_with_more_customers_than_a_group_holds_nobody_is_left_out(landing: Landing) -> None:
+    async def run() -> None:
+        it = collector(landing)
+        landing.may_go.clear()
+        futures = [it.land(upload(100))]
+        await asyncio.to_thread(landing.has_begun.wait, 10)
+        futures += [it.land(upload(n, f"c{customer}")) for customer in range(100) for n in range(5)]
+        landing.may_go.set()
+        await asyncio.gather(*futures)
+        await it.close()
+
+    asyncio.run(run())
+    first = [key.partition("/")[0] for group in landing.groups[1:] for key in group][:100]
+    assert sorted(first) == sorted(f"c{n}" for n in range(100))
+
+
+@pytest.mark.parametrize("callers", [1, 8])
+def test_changes_and_uploads_take_turns(landing: Landing, callers: int) -> None:
+    async def run() -> int:
+        it, landed, changes = collector(landing), asyncio.Event(), 0
+
+        async def changing() -> None:
+            nonlocal changes
+            while not landed.is_set():
+                await it.call(lambda: None)
+                changes += 1
+
+        tasks = [asyncio.create_task(changing()) for _ in range(callers)]
+        while changes < 10 * callers:
+            await asyncio.sleep(0)
+        before = changes
+        await it.land(upload(1))
+        landed.set()
+        waited = changes - before
+        await asyncio.gather(*tasks)
+        await it.close()
+        return waited
+
+    assert asyncio.run(run()) <= 2 * callers
+
+
+def test_a_change_that_fails_is_told_to_who_asked_for_it_alone(landing: Landing) -> None:
+    async def run() -> list[object]:
+        it = collector(landing)
+        futures = [it.call(work) for work in (lambda: 1, lambda: 1 // 0, lambda: 3)]
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        await it.close()
+        return outcomes
+
+    first, second, third = asyncio.run(run())
+    assert (first, third) == (1, 3)
+    assert isinstance(second, ZeroDivisionError)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import itertools
+import os
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +47,8 @@ from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED, TURN, T
 from wharfinger.ingest.sftp.verbs import MAX_HANDLES
 from wharfinger.ingest.sftp.writing import MAX_SIZE, STRIDE
 from wharfinger.model import Status
-from wharfinger.store.staging import MAX_HOLES
+from wharfinger.store import disk
+from wharfinger.store.staging import MAX_HOLES, Staged
 
 
 @pytest.fixture
@@ -810,3 +815,64 @@ def test_an_upload_under_way_ends_where_room_does(full: Desk) -> None:
 
 def test_who_has_the_handle_of_an_answer_knows_its_kind(ann: Client) -> None:
     assert ann.ask(11, string("/inbound")).kind == HANDLE
+
+
+def test_a_slow_disk_holds_up_the_large_upload_and_nobody_else(
+    desk: Desk, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_write, pwrite, piece = threading.Event(), os.pwrite, bytes(128 << 10)
+    handle = ann.open("/inbound/large")
+    for at in range(0, 1 << 20, len(piece)):
+        ann.write_at(handle, at, piece)
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: may_write.wait(10) and pwrite(fd, data, at))
+    writes = [(6, string(handle) + u64(at) + string(piece)) for at in range(1 << 20, 5 << 20, len(piece))]
+    ann.written.clear()
+    for kind, fields in writes:
+        ann.send(packet(kind, ann.next_id(), fields))
+    answered = len(ann.got())
+    assert answered < len(writes)
+    assert desk.sign_in().ask(17, string("/inbound")).kind == 105
+    may_write.set()
+    ann.until(lambda: len(ann.got()) == len(writes))
+    assert ann.close(handle).code == OK
+    assert [file.size for file in desk.files()] == [5 << 20]
+
+
+def test_a_large_upload_whose_sync_failed_is_sent_again_whole(
+    desk: Desk, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, failed = disk.sync, list[int]()
+
+    def fails_once(fd: int) -> None:
+        if not failed and "/staging/" in os.readlink(f"/proc/self/fd/{fd}"):
+            failed.append(fd)
+            raise OSError(errno.EIO, "Input/output error")
+        sync(fd)
+
+    handle = ann.open("/inbound/large")
+    for at in range(0, 2 << 20, 128 << 10):
+        ann.write_at(handle, at, bytes(128 << 10))
+    monkeypatch.setattr(disk, "sync", fails_once)
+    assert ann.close(handle).code == FAILURE
+    assert failed
+    assert desk.database.namespace.look(["acme/inbound/large"]) == [None]
+    assert desk.staging.ids() == []
+
+
+def test_one_upload_that_cannot_be_kept_does_not_hold_on_to_the_others(
+    desk: Desk, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        ann.write_at(ann.open(f"/inbound/{n}"), 0, b"abc")
+    park, calls = Staged.park, itertools.count()
+
+    def park_or_fail(self: Staged) -> int:
+        if not next(calls):
+            raise RuntimeError("a bug")
+        return park(self)
+
+    monkeypatch.setattr(Staged, "park", park_or_fail)
+    ann.leave()
+    assert list(desk.intake) == []
+    kept = desk.database.namespace.look([f"acme/inbound/{n}" for n in range(3)])
+    assert [entry is not None and entry.size for entry in kept] == [False, 3, 3]

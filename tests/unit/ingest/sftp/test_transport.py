@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import defaultdict
 from contextlib import suppress
 
@@ -72,3 +73,26 @@ def test_what_is_written_in_one_turn_leaves_at_once_with_what_is_written_at_its_
 
     uvloop.run(turn())
     assert sent == [b"abc", b"d"]
+
+
+def test_who_hangs_up_before_being_accepted_leaves_nothing() -> None:
+    """A health check, a port scan: the connection has no address any more."""
+    lost, troubles = asyncio.Event(), list[object]()
+
+    class Guest(asyncio.Protocol):
+        def connection_lost(self, _: Exception | None) -> None:
+            lost.set()
+
+    async def serve(bound: socket.socket) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+        server = await Gangway(bound).create_server(lambda *_: Guest())
+        await asyncio.wait_for(lost.wait(), 10)
+        server.close()
+        await asyncio.sleep(0.01)  # uvloop frees it
+
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        client = socket.create_connection(bound.getsockname())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by RST
+        client.close()
+        uvloop.run(serve(bound))
+    assert not troubles
