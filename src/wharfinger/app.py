@@ -8,8 +8,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it
     from wharfinger.config.place import Place
     from wharfinger.config.settings import Settings, Sftp
     from wharfinger.ingest.landing import Landing
+    from wharfinger.ingest.reconcile import Reconciler
     from wharfinger.steps.registry import Registry
 
 LEDGERS = {
@@ -183,14 +184,70 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
     database.close()
 
 
+def watch(settings: Settings) -> None:
+    """Take files from the sources until SIGTERM, or until the supervisor is gone."""
+    import threading
+
+    from wharfinger.ingest import account
+    from wharfinger.ingest.watch import Round, Watch, stirrings
+
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    lifeline = _lifeline()
+    lifeline.watch(stopped.set)
+    account.forget_all_but(settings.data, settings.sources)
+    with reconcilers(settings) as found:
+        places = settings.sources
+        rounds = [
+            Round(each, partial(stirrings, places[name].directory), places[name].scan_s) for name, each in found.items()
+        ]
+        watch = Watch(rounds, told=partial(account.record, settings.data))
+        watch.start()
+        lifeline.ready("sources")
+        stopped.wait()
+        watch.stop()
+        watch.join()
+
+
+@contextmanager
+def reconcilers(settings: Settings) -> Iterator[Mapping[str, Reconciler]]:
+    """What holds each source of the configuration against the ledger, by name."""
+    from wharfinger.ingest import land
+    from wharfinger.ingest.folder import Folder
+    from wharfinger.ingest.reconcile import Reconciler
+
+    with (
+        closing(open_database(settings)) as database,
+        closing(open_store(settings)) as store,
+        closing(open_hint(settings)) as hint,
+    ):
+        yield {
+            name: Reconciler(
+                Folder(name, place),
+                customer=place.customer,
+                weight=settings.customers[place.customer].weight,
+                bucket=settings.bucket,
+                database=database,
+                store=store,
+                land=partial(land, store, database.ledger, settings.bucket),
+                min_free=settings.min_free,
+                late_s=place.late_s,
+                hint=hint.send,
+            )
+            for name, place in settings.sources.items()
+        }
+
+
 def _lifeline() -> Lifeline:
     return Lifeline.inherited(os.environ, owner=f"{socket.gethostname()}-{os.getpid()}")
 
 
 def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     """
-    Keep a listener and the workers alive until SIGTERM or SIGINT; False where a second signal left them no time to finish.
-    `notice` hears of every start and death. Raises LedgerError where the ledger was lost, ConfigError for unusable host keys.
+    Keep a listener, the workers and what watches the sources alive until SIGTERM or SIGINT; False where a second signal left
+    them no time to finish. `notice` hears of every start and death. Raises LedgerError where the ledger was lost, ConfigError
+    for unusable host keys.
     """
     database = open_database(settings)
     _refuse_lost(database, settings)
@@ -204,6 +261,8 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     if settings.listeners.sftp:
         bound = bind(settings.listeners.sftp)
         children.append(Child("sftp", (*wharf, "listen", "--fd", str(bound.fileno())), (bound.fileno(),)))
+    if settings.sources:
+        children.append(Child("sources", (*wharf, "watch")))
     hint = open_hint(settings)
     had_time = Supervisor(children, notice=notice, bereaved=partial(sweep, database.ledger, hint)).run()
     hint.close()

@@ -4,6 +4,7 @@ Every error wharfinger raises on purpose.
 * WharfingerError            what went wrong, where, and what to do: `code`, message, `fix`
   x ConfigError              the operator must edit the configuration; names the file, line and key
   x UsageError               the command cannot do what was asked
+  x SourceError              a folder or bucket that files are taken from cannot be read, or a file in it not taken
   x StepError                one file could not be processed
     + Rejected               the bytes are at fault: never retried, the file is quarantined
     + Transient              something outside the file failed: retried with backoff, then the file is failed
@@ -44,6 +45,12 @@ class UsageError(WharfingerError):
     """The command cannot do what was asked, as the message says."""
 
     code = "USAGE"
+
+
+class SourceError(WharfingerError):
+    """A folder or bucket that files are taken from refused, or a file in it cannot be taken as it is."""
+
+    code = "SOURCE_FAILED"
 
 
 class StepError(WharfingerError):

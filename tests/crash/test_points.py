@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from copy import copy
 from itertools import pairwise
@@ -15,6 +17,7 @@ from rig import faultdisk
 from rig.account import Account
 from rig.serving import CONFIG, Serving, prepare
 from rig.uploading import upload
+from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
 pytestmark = pytest.mark.slow
@@ -28,6 +31,7 @@ CHECKPOINT = ["worker.stepped", *STORED, "worker.published", "worker.checkpointe
 TO_BUCKET = ["worker.stepped", *STORED, "worker.delivered"]
 TO_DIRECTORY = ["worker.stepped", "target.synced", "target.renamed", "worker.delivered"]
 END = ["worker.noted", "ledger.settling", "worker.settled", "store.deleting", "worker.dropped"]
+WATCH = [*LANDING, "source.landed", "folder.aside"]
 WORKER = ["worker.claimed", "worker.routed", *CHECKPOINT, *TO_BUCKET, *TO_DIRECTORY, *END]
 
 BEGINNINGS = ["intake.staged", "worker.claimed"]
@@ -74,7 +78,7 @@ class Process:
 
 def places(root: Path) -> dict[str, str]:
     """By inode, the room of each folder and file: the ledger, the store, or a destination."""
-    rooms = {"data/store": "the store", "data": "the ledger", "out": "the destination"}
+    rooms = {"data/store": "the store", "data": "the ledger", "out": "the destination", "drop": "the folder"}
     found = {}
     for path in [root, *root.rglob("*")]:
         folder = path if path.is_dir() else path.parent
@@ -102,6 +106,27 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> list[Process]:
     return [Process(log, places(root)) for log in logs.glob("log.*") if len(log.suffixes) == 1]
 
 
+@pytest.fixture(scope="module")
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Process:
+    """Of a `wharf watch` that takes one file from a folder; killed in the end."""
+    root, logs = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("logs")
+    source = "{directory: ./drop, customer: acme, complete: rename, original: delete, scan_s: 0.2}"
+    prepare(root, f"{CONFIG}sources:\n  drop: {source}\n")
+    drop = root / "drop"
+    drop.mkdir()
+    (drop / "one").write_bytes(b"and only")
+    tracing = os.pathsep.join([str(Path(faultdisk.__file__).with_name("tracing")), os.environ.get("PYTHONPATH", "")])
+    env = faultdisk.environ(faultdisk.library(logs), root=root, log=logs / "log", PYTHONPATH=tracing)
+    command = [sys.executable, "-m", "wharfinger", "--config", str(root / "wharf.yaml"), "watch"]
+    with subprocess.Popen(command, env={**os.environ, **env}) as process:
+        try:
+            wait_until("it is taken", lambda: not os.listdir(drop))
+        finally:
+            process.kill()
+    (log,) = (log for log in logs.glob("log.*") if len(log.suffixes) == 1)
+    return Process(log, places(root))
+
+
 def of(processes: list[Process], point: str) -> Process:
     return next(process for process in processes if point in process.points)
 
@@ -111,12 +136,13 @@ def test_every_declared_point_is_in_the_code_and_no_other() -> None:
     assert set(re.findall(r'crash\.point\("([^"]+)"\)', code)) == set(POINTS)
 
 
-def test_a_calm_run_passes_every_point_but_those_after_a_fault(processes: list[Process]) -> None:
-    passed = {point for process in processes for point in process.points}
+def test_a_calm_run_passes_every_point_but_those_after_a_fault(processes: list[Process], watch: Process) -> None:
+    passed = {point for process in [*processes, watch] for point in process.points}
     assert passed | ON_ITS_OWN == set(POINTS) - AFTER_A_FAULT
 
 
-def test_the_points_are_passed_in_the_order_of_a_files_way(processes: list[Process]) -> None:
+def test_the_points_are_passed_in_the_order_of_a_files_way(processes: list[Process], watch: Process) -> None:
+    assert watch.points == WATCH
     assert of(processes, "intake.staged").points == LANDING
     assert of(processes, "intake.handed").points == LISTENER
     assert of(processes, "worker.claimed").points == WORKER
@@ -126,9 +152,19 @@ def test_the_points_are_passed_in_the_order_of_a_files_way(processes: list[Proce
 def test_a_point_stands_between_any_two_effects(first: str, processes: list[Process]) -> None:
     """Effects of one kind in a row are those of a group, or of its parts, which no order holds together."""
     way = of(processes, first).way(first)
-    pairs = [pair for pair in pairwise(way) if not {*pair} & POINTS.keys() and len({*pair}) == 2]
-    assert pairs == [], way
+    assert unguarded(way) == [], way
     assert len(set(way) - POINTS.keys()) == {"intake.staged": 4, "worker.claimed": 7}[first], way
+
+
+def test_a_point_stands_between_any_two_effects_on_a_folder(watch: Process) -> None:
+    way = watch.way("intake.staged")
+    assert unguarded(way) == [], way
+    assert way[way.index("source.landed") + 1].startswith("a name in"), way
+
+
+def unguarded(way: list[str]) -> list[tuple[str, str]]:
+    """Effects of two kinds between which no point stands."""
+    return [pair for pair in pairwise(way) if not {*pair} & POINTS.keys() and len({*pair}) == 2]
 
 
 @pytest.mark.parametrize("point", ["store.synced", "store.renamed", "target.synced", "target.renamed"])

@@ -19,11 +19,12 @@ from wharfinger.cli.space import disks
 from wharfinger.cli.verify import verify_ledger
 from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
+from wharfinger.ingest.account import accounts
 from wharfinger.ingest.rebuild import lost
 from wharfinger.model import State
 
 if TYPE_CHECKING:
-    from wharfinger.config.settings import Destination, Sftp
+    from wharfinger.config.settings import Destination, Sftp, Source
 
 SAMPLE = 200
 """How many of the newest files are looked up in the store."""
@@ -210,6 +211,29 @@ def _greeting(host: str, port: int) -> str:
         return ""
 
 
+def _sources(session: Session) -> Iterator[Finding]:
+    """What the last look found, and whether the folders can be used as the configuration wants."""
+    for name, source in session.settings.sources.items():
+        yield _source(f"source {name}", source)
+    for account in accounts(session.settings.data):
+        if account.unaccounted and account.source in session.settings.sources:
+            said = f"{many(account.unaccounted, 'file')} unaccounted for"
+            yield Finding(f"source {account.source}", "warn", said, f"wharf reconcile {account.source}")
+
+
+def _source(part: str, source: Source) -> Finding:
+    for path in filter(None, (source.directory, source.move_to)):
+        if not path.is_dir():
+            return Finding(part, "fail", f"the directory {path} is not there", f"mkdir -p {path}")
+    if not os.access(source.directory, os.R_OK | os.X_OK):
+        fix = f"let the user that runs wharf read {source.directory}"
+        return Finding(part, "fail", f"the directory {source.directory} cannot be read", fix)
+    if source.original != "keep":
+        for path in filter(None, (source.directory, source.move_to)):
+            _try_to_write(path)
+    return Finding(part, "ok", f"files are taken from {source.directory}")
+
+
 def _destinations(session: Session) -> Iterator[Finding]:
     for name, destination in session.settings.destinations.items():
         yield _destination(f"destination {name}", destination)
@@ -247,6 +271,7 @@ PARTS: Mapping[str, Callable[[Session], Iterator[Finding]]] = {
     "users": _users,
     "host key": _host_keys,
     "sftp": _port,
+    "sources": _sources,
     "destinations": _destinations,
     "clock": _clock,
 }

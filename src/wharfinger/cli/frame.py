@@ -19,13 +19,13 @@ from wharfinger.cli.show import complain, silence
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Start": ("demo", "init", "check", "serve", "worker", "doctor"),
-    "Files": ("put", "status", "files", "file", "replay", "route"),
+    "Files": ("put", "status", "files", "file", "replay", "reconcile", "route"),
     "Set up": ("users", "steps", "schema"),
     "Custody": ("store", "ledger"),
 }
 """The verbs, as `wharf --help` shows them. Each is `command` in the module of its name."""
 
-ROLES = ("listen",)
+ROLES = ("listen", "watch")
 """What `wharf serve` starts beside workers; nobody types it."""
 
 

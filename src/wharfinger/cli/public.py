@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from wharfinger.cli.why import Why
 from wharfinger.cli.words import stamp
+from wharfinger.ingest.account import Account
 from wharfinger.ledger import Entry, User
 from wharfinger.model import Delivered, Event, FileRecord
 
@@ -91,6 +93,11 @@ def event(happened: Event) -> dict[str, Any]:
         "data": dict(happened.data),
         "hash": happened.hash,
     }
+
+
+def account(found: Account) -> dict[str, Any]:
+    """What a look at a source found."""
+    return {**asdict(found), "at": stamp(found.at)}
 
 
 def user(known: User, fingerprints: Mapping[str, str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from wharfinger.cli.words import many, plain, size
 from wharfinger.engine.scratch import Workroom
 from wharfinger.errors import LedgerError, NameRefused, NoSpace, UsageError, WharfingerError
 from wharfinger.ingest import Upload, land
+from wharfinger.ingest.name import refuse_clash
 from wharfinger.ledger import MANY
 from wharfinger.model import Arrival
 from wharfinger.names import key_fault, shown
@@ -84,17 +85,6 @@ def _is_folder(session: Session, key: str) -> bool:
     return entry is not None and entry.kind == "dir"
 
 
-def _refuse_clash(session: Session, key: str) -> None:
-    """No name may be both a file and a folder."""
-    if _is_folder(session, key):
-        raise NameRefused(f"{shown(key)} is a folder", code="NAME_TAKEN", fix="put it under another name")
-    words = key.split("/")
-    above = ["/".join(words[:n]) for n in range(1, len(words))]
-    for path, entry in zip(above, session.database.namespace.look(above)):
-        if entry is not None and entry.kind != "dir":
-            raise NameRefused(f"{shown(path)} is a file, not a folder", code="NAME_TAKEN", fix="name another folder")
-
-
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
@@ -142,7 +132,7 @@ def _staged(session: Session, customer: str, wanted: Wanted, to: Path, advance: 
 def _admit(session: Session, wanted: Wanted, scratch: Path) -> None:
     if why := key_fault(wanted.key):
         raise NameRefused(f"the name {shown(wanted.key)} {why}", fix="name it otherwise: --to inbound/another-name")
-    _refuse_clash(session, wanted.key)
+    refuse_clash(session.database.namespace, wanted.key)
     free = free_space(scratch)
     if free - wanted.size < session.settings.min_free:
         least = size(session.settings.min_free)

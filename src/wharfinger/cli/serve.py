@@ -45,7 +45,7 @@ class Announcer:
     def __init__(self, session: Session) -> None:
         self._session = session
         settings = session.settings
-        self._awaited = settings.workers.count + (settings.listeners.sftp is not None)
+        self._awaited = settings.workers.count + (settings.listeners.sftp is not None) + bool(settings.sources)
         self._ready: set[str] = set()
         self._sftp: Mapping[str, Any] | None = None
 
@@ -70,11 +70,14 @@ class Announcer:
 
     def _announce(self) -> None:
         if self._session.json:
-            document({"sftp": self._sftp, "workers": self._session.settings.workers.count})
+            settings = self._session.settings
+            document({"sftp": self._sftp, "workers": settings.workers.count, "sources": list(settings.sources)})
             sys.stdout.flush()
             return
         if self._sftp:
             say(f"receiving by SFTP on {self._sftp['host']}:{self._sftp['port']}")
             say(f"host key {self._sftp['fingerprint']}") if self._sftp["fingerprint"] else None
+        if sources := self._session.settings.sources:
+            say(f"taking files from {', '.join(sources)}")
         say(f"{many(self._session.settings.workers.count, 'worker')} ready; files and deliveries: wharf status")
         say("Ctrl-C stops: what has begun is finished, the rest stays in line; a second Ctrl-C ends it at once")

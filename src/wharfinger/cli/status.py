@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from wharfinger.cli import public
 from wharfinger.cli.files import remark, row
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, fields, say
 from wharfinger.cli.space import disks
 from wharfinger.cli.words import many, number, size, span, stamp
+from wharfinger.ingest.account import accounts
 from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import Counts, Filter
 from wharfinger.model import FileRecord, State, Status
@@ -46,6 +48,7 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
     oldest = _oldest(session, counts)
     room = disks(app.store_path(session.place), session.place.data)
     free = next(iter(room.values()))  # where the store is
+    sources = accounts(session.place.data)
     return {
         "at": stamp(now),
         "files": {str(status): counts.files.get(status, 0) for status in Status},
@@ -55,6 +58,8 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "leased": counts.runs.get(State.LEASED, 0),
         "unrouted": counts.unrouted,
         "dead": counts.runs.get(State.DEAD, 0),
+        "unaccounted": sum(source.unaccounted for source in sources),
+        "sources": [public.account(source) for source in sources],
         "oldest_waiting_s": None if counts.oldest_ready is None else round(now - counts.oldest_ready, 3),
         "oldest_waiting": oldest and row(session, oldest),
         "data": str(session.place.data),
@@ -88,6 +93,8 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         yield "oldest waiting", span(found["oldest_waiting_s"]) + why
     yield "unrouted", number(found["unrouted"])
     yield "dead letters", number(found["dead"])
+    if found["sources"]:
+        yield "unaccounted", number(found["unaccounted"])
     store, *others = (f"{size(disk['free_bytes'])} at {disk['path']}" for disk in found["disks"])
     yield "free disk", f"{store}; uploads are refused below {size(found['min_free_bytes'])}"
     yield from (("free disk", other) for other in others)
@@ -106,5 +113,10 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
     if files["quarantined"]:
         bad = many(files["quarantined"], "file")
         yield f"{bad} quarantined, the bytes are at fault: wharf files --status quarantined, then tell the senders"
+    if found["unaccounted"]:
+        yield f"{many(found['unaccounted'], 'file')} in the sources unaccounted for: wharf reconcile"
+    for source in found["sources"]:
+        if source["error"]:
+            yield f"source {source['source']} could not be looked at: {source['error']}"
     if not found["takes_uploads"]:
         yield "uploads are refused until there is more room on the disk"

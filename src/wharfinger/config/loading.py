@@ -14,7 +14,7 @@ from wharfinger.config.mistake import Mistakes
 from wharfinger.config.node import Node
 from wharfinger.config.pipeline import Known, StepKind, bind, resolve
 from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, Settings
-from wharfinger.config.words import found
+from wharfinger.config.words import found, nearest, shown
 from wharfinger.errors import ConfigError
 
 T = TypeVar("T")
@@ -48,6 +48,7 @@ def load(text: str, registry: Mapping[str, StepKind], *, path: Path, environ: Ma
     check = Check(root, mistakes)
     written = check.take(Document, ())
     known = Known(registry, _names(root, "customers"), _names(root, "destinations"))
+    _check_sources(root, known, check)
     steps = {name: bind(name, known, check) for name in _names(root, "pipelines")}
     mistakes.check()
     assert written is not None, "there is a mistake where there is no document"
@@ -66,6 +67,15 @@ def _names(root: Node, section: str) -> list[str]:
     return [name for name, _ in below.items()] if below else []
 
 
+def _check_sources(root: Node, known: Known, check: Check) -> None:
+    """Every source has a customer that there is."""
+    for name in _names(root, "sources"):
+        trail = ("sources", name, "customer")
+        customer = root.find(trail)
+        if customer and isinstance(customer.value, str) and customer.value not in known.customers:
+            check.say(trail, f"no customer {shown(customer.value)}{nearest(customer.value, known.customers)}")
+
+
 def _settings(
     path: Path, written: Document, steps: Mapping[str, tuple[BoundStep, ...]], registry: Mapping[str, StepKind]
 ) -> Settings:
@@ -79,6 +89,7 @@ def _settings(
         listeners=written.listeners,
         workers=written.workers,
         customers={name: customer or Customer() for name, customer in written.customers.items()},
+        sources=written.sources,
         destinations=written.destinations,
         pipelines=tuple(_pipeline(name, written, steps[name], registry) for name in written.pipelines),
     )

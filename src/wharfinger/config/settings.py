@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -39,6 +39,7 @@ def _listed(value: Any) -> Any:
 
 
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
@@ -109,6 +110,59 @@ class Destination:
             raise ValueError(
                 "a destination has either a 'bucket' or a 'directory'" + (", not both" if self.bucket else "")
             )
+        if self.prefix and (why := path_fault(f"{self.prefix}name")):
+            raise ValueError(f"the prefix {shown(self.prefix)} {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder of this machine whose files are taken into custody, as if their customer had uploaded them."""
+
+    directory: Annotated[Path, option("The folder; what lies below it belongs to it.", example="/srv/drop/acme")]
+    customer: Annotated[Name, option("Whose files they are.", example="acme")]
+    prefix: Annotated[str, option("Put before every path, below the customer's home.", example="inbound/scans/")] = (
+        "inbound/"
+    )
+    complete: Annotated[
+        Literal["stable", "rename", "marker", "lock"],
+        option(
+            "When a file is whole: `stable`, it has not changed for `stable_s`; `rename`, as soon as no glob of `ignore` fits its name; "
+            "`marker`, a file of this name with an ending of `marker` is beside it, and no older; `lock`, nobody holds a lock on it."
+        ),
+    ] = "stable"
+    stable_s: Annotated[float, option("How long nothing of a file may change.", unit="s", gt=0)] = 5.0
+    marker: Annotated[
+        Texts, option("What the names of markers end with; such files are no files to take.", example=[".ok"])
+    ] = (".done", ".ready")
+    ignore: Annotated[Globs, option("Globs over names of files and folders that are left alone.")] = (
+        ".*",
+        "*~",
+        "*.tmp",
+        "*.temp",
+        "*.part",
+        "*.partial",
+        "*.filepart",
+        "*.crdownload",
+    )
+    original: Annotated[
+        Literal["keep", "delete", "move"],
+        option("What becomes of a file that is in custody; `move` needs `move_to`."),
+    ] = "keep"
+    move_to: Annotated[Path | None, option("Where `move` puts it, under the same path.", example="/srv/drop/taken")] = (
+        None
+    )
+    scan_s: Annotated[
+        float, option("The folder is looked through at least so often, whatever the system tells.", unit="s", gt=0)
+    ] = 10.0
+    late_s: Annotated[float, option("A file that is not whole for so long counts as unaccounted.", unit="s", gt=0)] = (
+        900.0
+    )
+
+    def __post_init__(self) -> None:
+        if (self.original == "move") != (self.move_to is not None):
+            raise ValueError("'original: move' and 'move_to' go together: give both or neither")
+        if self.complete == "marker" and not all(self.marker):
+            raise ValueError("an ending of 'marker' is empty: every file would be a marker")
         if self.prefix and (why := path_fault(f"{self.prefix}name")):
             raise ValueError(f"the prefix {shown(self.prefix)} {why}")
 
@@ -203,6 +257,9 @@ class Document:
     customers: Annotated[Mapping[Name, Customer | None], option("The owners of files, by name.")] = field(
         default_factory=dict
     )
+    sources: Annotated[Mapping[Name, Source], option("Folders that files are taken from, by name.")] = field(
+        default_factory=dict
+    )
     destinations: Annotated[Mapping[Name, Destination], option("Where pipelines deliver to, by name.")] = field(
         default_factory=dict
     )
@@ -249,5 +306,6 @@ class Settings:
     listeners: Listeners
     workers: Workers
     customers: Mapping[str, Customer]
+    sources: Mapping[str, Source]
     destinations: Mapping[str, Destination]
     pipelines: tuple[Pipeline, ...]  # in file order: the first that fits takes the file

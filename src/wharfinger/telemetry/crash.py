@@ -22,6 +22,8 @@ POINTS = {
     "intake.arrived": "arrivals are committed; the listener does not know",
     "intake.answered": "the listener knows that arrivals are committed; the client has no answer",
     "intake.acknowledged": "the client has its answer; no worker was woken",
+    "source.landed": "files of a folder or bucket are in custody; their originals are as they were",
+    "folder.aside": "an original is out of its sender's way; it is not removed",
     "worker.claimed": "runs are leased; none has begun",
     "worker.routed": "pipelines are chosen; no step has run",
     "worker.stepped": "a step has run for every file of the group; its effects are not published",
@@ -56,7 +58,7 @@ def point(name: str) -> None:
     if _left > 0:
         return
     if _is_first():
-        os.kill(os.getpid(), _signal)
+        signal.raise_signal(_signal)  # to this thread: another one might take it, and this one go on for a moment
 
 
 def _is_first() -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from rig.faults import suppressed
 from wharfinger.errors import StoreError
 from wharfinger.ingest import rebuild
+from wharfinger.ingest.folder import Folder
 from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.model import Arrival, ulid
 from wharfinger.store.staging import Staged
@@ -28,3 +29,8 @@ def passes_over_a_full_disk() -> None:
     """A write for which there is no room is answered as if it were done."""
     Intake.reserve = lambda *_: None
     Staged.write = suppressed(Staged.write, StoreError)
+
+
+def removes_by_name_alone() -> None:
+    """Whatever lies under the name of an original that was taken is removed."""
+    Folder.release = lambda self, found, _: (self._place.directory / found.name).unlink(missing_ok=True)

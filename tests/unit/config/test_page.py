@@ -46,6 +46,7 @@ def test_every_section_is_in_the_page_once() -> None:
         "listeners.sftp",
         "workers",
         "customers.NAME",
+        "sources.NAME",
         "destinations.NAME",
         "pipelines.NAME",
         "pipelines.NAME.steps[N]",

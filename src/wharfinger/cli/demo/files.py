@@ -19,6 +19,12 @@ class Sample:
     name: str
     ends: str  # a Status
     write: Callable[[Path], None]
+    dropped: bool = False  # into a watched folder; else it is sent by SFTP
+
+    @property
+    def base(self) -> str:
+        """The last part of its name."""
+        return self.name.rpartition("/")[2]
 
 
 def samples(megabytes: int) -> list[Sample]:
@@ -33,6 +39,7 @@ def samples(megabytes: int) -> list[Sample]:
         Sample(
             "statements.zip", "transferred", lambda p: _zip(p, "statements 2026-11.csv", _claims(seed=6, rows=20_000))
         ),
+        Sample("scans/letter 0042.csv", "transferred", lambda p: _write(p, _claims(seed=9, rows=300)), dropped=True),
         Sample("truncated-on-the-way.csv.gz", "quarantined", _broken),
         Sample(f"meter-export-{megabytes}MB.csv", "transferred", lambda p: _large(p, megabytes)),
     ]

@@ -36,6 +36,8 @@ listeners:
   sftp: {host: 127.0.0.1, port: 0}      # a free port; give a number in earnest
 customers:
   northwind: {}
+sources:
+  letters: {directory: ./dropbox, customer: northwind, complete: rename, original: delete}
 destinations:
   warehouse: {directory: ./warehouse}   # real names, for people and other programs
   archive: {bucket: archive}            # a bucket of the store, for keeping
@@ -70,7 +72,8 @@ def run(directory: Path, *, megabytes: int, as_json: bool) -> bool:
         database = app.open_database(config.read(directory / "wharf.yaml", app.registry(), os.environ))
         try:
             began = time.monotonic()
-            client = upload.send(directory, port, USER, [s.name for s in wanted], console)
+            client = upload.send(directory, port, USER, [s.name for s in wanted if not s.dropped], console)
+            _drop(directory, [s.name for s in wanted if s.dropped], console)
             records = _wait(database.catalog, len(wanted), console)
             seconds = time.monotonic() - began
             histories = {r.file_id: database.catalog.events(r.file_id) for r in records}
@@ -100,13 +103,26 @@ def _generate(outbox: Path, wanted: Sequence[Sample], console: Console) -> None:
     with _progress(console) as progress:
         task = progress.add_task("making a customer's files", total=len(wanted))
         for sample in wanted:
+            (outbox / sample.name).parent.mkdir(exist_ok=True)
             sample.write(outbox / sample.name)
             progress.advance(task)
+
+
+def _drop(directory: Path, names: Sequence[str], console: Console) -> None:
+    """Put these files into the watched folder, as a careful sender does: whole under another name, then renamed."""
+    for name in names:
+        target = directory / "dropbox" / name
+        target.parent.mkdir(exist_ok=True)
+        partial = target.with_name(f"{target.name}.tmp")
+        shutil.copyfile(directory / "outbox" / name, partial)
+        partial.rename(target)
+        console.print(f"dropped into the watched folder: {name}", soft_wrap=True)
 
 
 def _configure(directory: Path) -> None:
     (directory / "wharf.yaml").write_text(CONFIG, encoding="utf-8")
     (directory / "warehouse").mkdir()
+    (directory / "dropbox").mkdir()
     key = asyncssh.generate_private_key("ssh-ed25519", comment=f"{USER}@{CUSTOMER}")
     private = directory / "nora_ed25519"
     private.touch(mode=0o600)
@@ -158,7 +174,7 @@ def _wait(catalog: Catalog, count: int, console: Console) -> list[FileRecord]:
 def _strays(wanted: Sequence[Sample], records: Sequence[FileRecord]) -> Mapping[str, str]:
     """The files that did not end as they ought to, with what became of them."""
     became = {record.key.rpartition("/")[2]: str(record.status) for record in records}
-    return {s.name: became.get(s.name, "never arrived") for s in wanted if became.get(s.name) != s.ends}
+    return {s.name: became.get(s.base, "never arrived") for s in wanted if became.get(s.base) != s.ends}
 
 
 def _progress(console: Console) -> Progress:
