@@ -14,7 +14,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
@@ -35,14 +35,14 @@ LEDGERS = {
     "sqlite": "wharfinger.ledger.sqlite:SqliteDatabase",
     "postgresql": "wharfinger.ledger.postgres:PostgresDatabase",
 }
-SERVERS = {"postgresql"}
+SERVERS = {"postgresql", "s3"}
 """Schemes whose URL names a server: its backend reads it."""
 
 ASIDE = {
     "sqlite": "wharfinger.ledger.sqlite.aside:move_aside",
     "postgresql": "wharfinger.ledger.postgres.aside:move_aside",
 }
-STORES = {"file": "wharfinger.store.local:LocalStore"}
+STORES = {"file": "wharfinger.store.local:open_url", "s3": "wharfinger.store.s3:open_url"}
 
 REBIND_S = 5.0
 """How long a port may still be held by the children of a supervisor that was killed a moment ago."""
@@ -74,14 +74,15 @@ def move_ledger_aside(settings: Place) -> str:
 
 
 def open_store(settings: Place) -> Store:
-    """The store of objects: `local` is `<data>/store`, `file:///path` another directory."""
-    scheme, path = _store(settings)
-    return cast(Store, _load(STORES[scheme])(path))
+    """The store of objects: `local` is `<data>/store`, `file:///path` another directory, `s3://bucket/prefix` a bucket."""
+    url = _store(settings)
+    return cast(Store, _load(STORES[urlsplit(url).scheme])(url, store_path(settings)))
 
 
 def store_path(settings: Place) -> Path:
-    """The directory that the store is in; nothing is opened or made."""
-    return Path(_store(settings)[1])
+    """The local directory that uploads are staged in: that of the store, or for one elsewhere `<data>/spool`; nothing is opened or made."""
+    parts = urlsplit(_store(settings))
+    return Path(unquote(parts.path)) if parts.scheme == "file" else settings.data / "spool"
 
 
 def open_hint(settings: Place) -> Hint:
@@ -321,9 +322,12 @@ def _ledger(settings: Place) -> tuple[str, str]:
     return (scheme, url) if scheme in SERVERS else _split(url, "ledger", LEDGERS)
 
 
-def _store(settings: Place) -> tuple[str, str]:
-    url = f"file://{settings.data / 'store'}" if settings.store == "local" else settings.store
-    return _split(url, "store", STORES)
+def _store(settings: Place) -> str:
+    """The store's URL. Raises ConfigError where no backend has its scheme, or a directory is not named from the root."""
+    url = f"file://{quote(str(settings.data / 'store'))}" if settings.store == "local" else settings.store
+    if urlsplit(url).scheme not in SERVERS:
+        _split(url, "store", STORES)
+    return url
 
 
 def _split(url: str, key: str, known: Mapping[str, str]) -> tuple[str, str]:

@@ -13,6 +13,7 @@ Every error wharfinger raises on purpose.
     + NameRefused            a name that must not be used; nothing was written
     + NoSpace                the disk or quota is full; a retry helps once there is room
     + Corrupt                the bytes are not those that were stored
+    + Unreachable            the store does not answer, or asks for patience; a retry helps
   x LedgerError              facts could not be recorded or read
     + Busy                   another process holds the ledger; a retry helps
     + Incompatible           this ledger was made by another version, or the SQLite library is unfit
@@ -99,6 +100,13 @@ class Corrupt(StoreError):
     """The bytes read are not the bytes that were stored."""
 
     code = "INTEGRITY_MISMATCH"
+
+
+class Unreachable(StoreError):
+    """A store on the network did not answer, or asked for patience, for too long. Nothing was acknowledged; try again."""
+
+    code = "STORE_UNREACHABLE"
+    is_internal = True
 
 
 class LedgerError(WharfingerError):

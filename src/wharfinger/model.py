@@ -97,6 +97,10 @@ class ObjectRef:
     def __str__(self) -> str:
         return f"{self.bucket}/{self.key}#{self.version}"
 
+    def is_in(self, bucket: str, prefix: str) -> bool:
+        """Whether it is in this bucket ("": in any) under a key that begins so."""
+        return bucket in ("", self.bucket) and self.key.startswith(prefix)
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:

@@ -36,6 +36,7 @@ SEEDS = [
     (ledger.shows_what_came_last, "test_namespace.py::test_an_older_version_that_comes_late_does_not"),
     (ledger.adds_over_another, "test_accounts.py::test_an_added_user_never_replaces_another"),
     (store.takes_any_bytes, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),
+    (store.takes_any_bytes_in_a_bucket, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),
     (store.delivers_the_same_again, "test_target.py::test_delivering_again_changes_nothing"),
     (steps.turns_inputs_round, "test_step.py::test_several_inputs_are_taken_in_their_order"),
 ]

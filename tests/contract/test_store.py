@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rig import buckets
 from wharfinger.errors import Corrupt, NotFound
 from wharfinger.model import ObjectRef
 from wharfinger.store import Copy, Put, Store
@@ -17,6 +18,7 @@ from wharfinger.store.versions import Versions
 
 STORES: dict[str, Callable[[Path], Store]] = {
     "local": lambda root: LocalStore(root / "store"),
+    "s3": buckets.a_store,
 }
 
 fresh_version = Versions()
@@ -75,6 +77,24 @@ def test_an_object_can_be_read_from_any_place(store: Store) -> None:
     with store.open(ref) as file:
         file.seek(6)
         assert file.read(2) == b"67"
+
+
+def test_an_object_of_many_pieces_is_read_whole_and_from_any_place(store: Store) -> None:
+    data = b"".join(b"%09d\n" % n for n in range(1_000_000))
+    ref = kept(store, data)
+    assert content(store, ref) == data
+    with store.open(ref) as file:
+        for place in (9_999_990, 4_194_300, 0, 8_388_607):
+            assert file.seek(place) == place == file.tell()
+            assert file.read(20) == data[place : place + 20]
+        assert file.seek(-10, 2) == 9_999_990
+        assert file.read() == data[-10:]
+        assert file.read(1) == b""
+
+
+def test_an_object_of_unknown_size_can_be_opened(store: Store) -> None:
+    ref = kept(store, b"bytes")
+    assert content(store, ObjectRef(ref.bucket, ref.key, ref.version, 0, "")) == b"bytes"
 
 
 def test_the_store_takes_the_staged_file(store: Store) -> None:
@@ -217,6 +237,17 @@ def test_a_copy_has_the_bytes_of_its_source(store: Store) -> None:
     assert store.copy([Copy(source, ref, {"run": "1"})]) == [None]
     assert content(store, ref) == b"bytes"
     assert listed(store) == [source, ref]
+
+
+def test_a_large_object_is_put_and_copied_and_putting_it_again_changes_nothing(store: Store) -> None:
+    data = hashlib.sha256(b"large").digest() * 600_000
+    put = a_put(store, data)
+    ref = ObjectRef("out", "large", fresh_version(), put.ref.size, put.ref.sha256)
+    assert store.put([put]) == [None]
+    assert store.put([Put(put.ref, a_put(store, data).path)]) == [None]
+    assert store.copy([Copy(put.ref, ref)]) == [None]
+    assert hashlib.sha256(content(store, ref)).hexdigest() == put.ref.sha256
+    assert listed(store) == [put.ref, ref]
 
 
 def test_copying_again_changes_nothing(store: Store) -> None:

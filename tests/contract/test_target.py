@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rig import buckets
 from wharfinger.errors import Corrupt, NotFound
 from wharfinger.model import Delivered, ObjectRef
 from wharfinger.store import Delivery, Put, Store, Target
@@ -66,9 +67,20 @@ TARGETS: dict[str, Callable[[Store, Path], Place]] = {
 }
 
 
+STORES: dict[str, Callable[[Path], Store]] = {
+    "local": lambda root: LocalStore(root / "store"),
+    "s3": buckets.a_store,
+}
+
+
 @pytest.fixture(params=TARGETS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return TARGETS[request.param](LocalStore(tmp_path / "store"), tmp_path)
+def target(request: pytest.FixtureRequest) -> Callable[[Store, Path], Place]:
+    return TARGETS[request.param]
+
+
+@pytest.fixture(params=STORES)
+def place(request: pytest.FixtureRequest, target: Callable[[Store, Path], Place], tmp_path: Path) -> Place:
+    return target(STORES[request.param](tmp_path), tmp_path)
 
 
 def an_object(store: Store, data: bytes) -> ObjectRef:

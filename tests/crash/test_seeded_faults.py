@@ -51,6 +51,7 @@ SEEDS = [
         "test_disk.py::test_an_upload_that_does_not_fit_is_refused_with_a_sentence",
         "the server has no room",
     ),
+    (store.forgets_pages, "test_s3.py::test_kill_at[intake.stored]", "each delivery is in the bucket once"),
     (
         ingest.removes_by_name_alone,
         "test_sources.py::test_a_file_that_is_overwritten_meanwhile_is_taken_as_well[continued-source.landed]",

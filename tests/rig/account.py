@@ -81,7 +81,8 @@ class Account:
     def _check_bucket(self, records: list[Record]) -> None:
         objects = wharf(self.directory, "store", "ls")
         kept = Counter((o["about"]["run"], o["sha256"]) for o in objects if o["bucket"] == "kept")
-        assert kept == {(r["file_id"], hashlib.sha256(self.results[name(r)]).hexdigest()): 1 for r in records}
+        meant = {(r["file_id"], hashlib.sha256(self.results[name(r)]).hexdigest()): 1 for r in records}
+        assert kept == meant, "each delivery is in the bucket once"
         landed = Counter(o["about"]["file_id"] for o in objects if o["bucket"] == "inbox")
         assert {landed[r["file_id"]] for r in records} == {1}, "the store has what the ledger tells of"
 

@@ -236,7 +236,11 @@ class Document:
         Path, option("Where the ledger, the store and the host key are.", example="/var/lib/wharfinger")
     ] = Path("wharf-data")
     store: Annotated[
-        str, option("Where objects are kept: `local` in the data directory, or a URL.", example="file:///srv/objects")
+        str,
+        option(
+            "Where objects are kept: `local` in the data directory, or a URL: file:///path, s3://bucket/prefix.",
+            example="file:///srv/objects",
+        ),
     ] = "local"
     ledger: Annotated[
         str,

@@ -11,14 +11,14 @@ from typing import Literal
 
 from wharfinger.config.settings import Retry
 from wharfinger.engine import retry
-from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, WharfingerError
+from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, Unreachable, WharfingerError
 from wharfinger.model import Failure, State, Status
 
 LENGTH = 500
 """Characters kept of a message."""
 
 RESPITE_S = 30.0
-"""A run that our own full disk or busy ledger stopped comes back after rand(0, RESPITE_S) seconds, as often as it takes."""
+"""A run that our own full disk, ledger or store stopped comes back after rand(0, RESPITE_S) seconds, as often as it takes."""
 
 Kind = Literal["rejected", "transient", "error"]
 
@@ -67,7 +67,7 @@ def _kind(error: BaseException) -> Kind:
 def _is_ours(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, NoSpace | Busy)
+    return isinstance(error, NoSpace | Busy | Unreachable)
 
 
 def _failure(error: BaseException, step: str) -> Failure:

@@ -22,7 +22,7 @@ class Put:
     """A staged file that is to become the object `ref`. The store takes the file: afterwards `path` is gone."""
 
     ref: ObjectRef
-    path: Path | str  # on the store's own filesystem (see Staging and Store.scratch)
+    path: Path | str  # where the store stages (see Staging and Store.scratch)
     about: Mapping[str, Any] = field(default_factory=dict)  # JSON for the object's journal line: customer, user, ...
     fd: int | None = None  # an open descriptor of `path`, if the caller has one; stays the caller's to close
 
@@ -61,7 +61,7 @@ class Store(Protocol):
         ...
 
     def open(self, ref: ObjectRef) -> BinaryIO:
-        """The object's bytes, seekable. Raises NotFound."""
+        """The object's bytes, seekable. Raises NotFound; reads of what is not local may raise StoreError."""
         ...
 
     def head(self, refs: Sequence[ObjectRef]) -> list[int | None]:
@@ -86,11 +86,11 @@ class Store(Protocol):
 
     @property
     def staging(self) -> Path:
-        """Where files are staged that are to be put (see Staging); on the store's filesystem."""
+        """The local directory where files are staged that are to be put (see Staging)."""
         ...
 
     def scratch(self) -> Path:
-        """A new empty directory on the store's filesystem for work in progress; the caller removes it."""
+        """A new empty local directory for work in progress, on the filesystem of `staging`; the caller removes it."""
         ...
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from contextlib import suppress
 from typing import BinaryIO, TypeVar
 
 from wharfinger.errors import Corrupt, NoSpace, StoreError
+from wharfinger.model import ObjectRef
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,6 +31,14 @@ def mismatch(what: str, size: int, sha256: str, meant_size: int, meant_sha256: s
     return Corrupt(
         f"{what} has {size} bytes with SHA-256 {sha256}, not {meant_size} with {meant_sha256}",
         fix="run `wharf store verify`, then send or replay the file again",
+    )
+
+
+def taken(ref: ObjectRef, size: int | None, sha256: str) -> Corrupt:
+    """The error to answer where other bytes than those of `ref` lie in the store as this object."""
+    return Corrupt(
+        f"other bytes lie in the store as {ref}: {size} with SHA-256 {sha256}, not {ref.size} with {ref.sha256}",
+        fix="run `wharf store verify`, then replay the file",
     )
 
 
@@ -139,6 +149,19 @@ def copy_range(source: int, target: int, start: int, end: int) -> None:
         if not copied:
             return
         start += copied
+
+
+def fill(source: BinaryIO, target: int, start: int, end: int) -> None:
+    """Copy bytes [start, end) of an open object to the same place of a descriptor; short at the source's end."""
+    try:
+        fd = source.fileno()
+    except io.UnsupportedOperation:  # it is not on this machine
+        source.seek(start)
+        while start < end and (piece := source.read(min(PIECE, end - start))):
+            start += os.pwrite(target, piece, start)
+            source.seek(start)
+    else:
+        copy_range(fd, target, start, end)
 
 
 def _copy_some(source: int, target: int, at: int, count: int) -> int:

@@ -16,8 +16,9 @@ from __future__ import annotations
 import heapq
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
@@ -25,18 +26,25 @@ from typing import Any
 
 import orjson
 
-from wharfinger.model import ObjectRef
+from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import Listed
 from wharfinger.store.disk import make_directories, refusal, sync, sync_directory, write_all
 from wharfinger.store.versions import Versions, time_of
 
+FEW, MANY = 16, 256
+"""Entries whose objects are looked up together: few at first, for who wants only the oldest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An object line. `sure` is False where a crash may have come before the object had its name."""
+    """
+    An object line. `sure` is False where a crash may have come before the object had its name, `again` is True where another
+    line may describe it too.
+    """
 
     listed: Listed
     sure: bool
+    again: bool = False
 
     @property
     def ref(self) -> ObjectRef:
@@ -67,6 +75,12 @@ class Damaged:
 
 
 Entry = Kept | Deleted | Noted | Damaged
+
+
+def shelved(ref: ObjectRef) -> str:
+    """Where an object lies below `objects/`: under its file_id, whose beginning is its folder. Never a partner's name."""
+    name = file_id(ref.bucket, ref.key, ref.version)
+    return f"{name[:5]}/{name[5:7]}/{name}"
 
 
 def object_line(ref: ObjectRef, about: Mapping[str, Any], at: float) -> bytes:
@@ -142,7 +156,7 @@ class Journal:
 
     def read(self) -> Iterator[Entry]:
         """All that was ever journalled, oldest first, in bounded memory; what is appended meanwhile may or may not come."""
-        pages = heapq.merge(*[_page(path) for path in self._pages()], key=itemgetter(0))
+        pages = heapq.merge(*[page(path, _lines(path)) for path in self._pages()], key=itemgetter(0))
         return (entry for _, entry in pages if entry is not None)
 
     def close(self) -> None:
@@ -177,29 +191,34 @@ class Journal:
         )
 
 
-def located(entries: Iterable[Entry], place: Callable[[ObjectRef], str]) -> Iterator[tuple[Entry, str | None]]:
-    """The entries with the path of the object's file, None where it is not there; an object that is there comes once."""
+def located(
+    entries: Iterable[Entry], place: Callable[[ObjectRef], str], present: Callable[[Collection[str]], Collection[str]]
+) -> Iterator[tuple[Entry, str | None]]:
+    """
+    The entries with the object's place, None where it is not there; an object that is there comes once. `present` answers which of
+    many places have their object.
+    """
     seen: set[str] = set()  # only what may come again: cut off and repeated, or deleted and put again
-    for entry in entries:
-        if not isinstance(entry, Kept | Deleted):
-            yield entry, None
-            continue
-        path = place(entry.ref)
-        if path in seen:
-            continue
-        is_there = os.path.exists(path)
-        if is_there and (isinstance(entry, Deleted) or not entry.sure):
-            seen.add(path)
-        yield entry, path if is_there else None
+    entries, together = iter(entries), FEW
+    while batch := [*islice(entries, together)]:
+        together = min(2 * together, MANY)
+        places = [place(each.ref) if isinstance(each, Kept | Deleted) else "" for each in batch]
+        there = present({*places} - {"", *seen})
+        for entry, at in zip(batch, places):
+            if at in seen:
+                continue
+            if at in there and not (isinstance(entry, Kept) and entry.sure and not entry.again):
+                seen.add(at)
+            yield entry, at if at in there else None
 
 
-def _page(path: str) -> Iterator[tuple[float, Entry | None]]:
-    """The entries of one file with their times; first its own time, so that a merge opens each file only when it comes up."""
+def page(path: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[float, Entry | None]]:
+    """The entries of one file (its numbered lines) with their times; first its own, so that a merge opens it only when it comes up."""
     yield time_of(os.path.basename(path)), None
     waiting: dict[int, Listed] = {}
     damaged: list[int] = []
     at = 0.0
-    for n, line in _lines(path):
+    for n, line in lines:
         try:
             said = orjson.loads(line)
             at = float(said.get("at", at))

@@ -19,9 +19,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from wharfinger.errors import Corrupt, NameRefused, NotFound, StoreError, WharfingerError
-from wharfinger.model import ObjectRef, file_id
+from wharfinger.model import ObjectRef
 from wharfinger.store import Copy, Listed, Put, disk
-from wharfinger.store.journal import Deleted, Group, Journal, Kept, Noted, deleted_line, located, note_line, object_line
+from wharfinger.store.journal import (
+    Deleted,
+    Group,
+    Journal,
+    Kept,
+    Noted,
+    deleted_line,
+    located,
+    note_line,
+    object_line,
+    shelved,
+)
 from wharfinger.store.verify import Problem, Progress, Verification
 from wharfinger.store.versions import Versions
 from wharfinger.telemetry import crash
@@ -53,6 +64,35 @@ class _Element:
     placed: bool = False  # by this group; else it was there before
 
 
+class Shelf:
+    """The files of the objects. See `verify.Shelf`."""
+
+    def __init__(self, objects: str) -> None:
+        self._objects = objects  # path
+
+    def place(self, ref: ObjectRef) -> str:
+        """The path of the object's file."""
+        return f"{self._objects}/{shelved(ref)}"
+
+    def present(self, places: Iterable[str]) -> set[str]:
+        """Which of these files are there."""
+        return {place for place in places if os.path.exists(place)}
+
+    def digests(self, places: Iterable[str]) -> Iterator[tuple[int, str] | Exception | None]:
+        """Read each file."""
+        for place in places:
+            try:
+                yield _digest(place)
+            except FileNotFoundError:
+                yield None
+            except OSError as exc:
+                yield disk.refusal(exc, place)
+
+    def folders(self) -> Iterator[tuple[str, list[str]]]:
+        """Every directory with its files."""
+        return ((folder, [f"{folder}/{name}" for name in names]) for folder, _, names in os.walk(self._objects))
+
+
 class LocalStore:
     """A Store in one directory of one filesystem. Several processes may use it at once, and threads may share an instance."""
 
@@ -64,6 +104,8 @@ class LocalStore:
         self._synced: set[str] = set()  # directories whose own names are durable, as far as this process knows
         _lay_out(root)
         self._objects = str(root / "objects")
+        self._shelf = Shelf(self._objects)
+        self._place = self._shelf.place
         self._journal = Journal(root / "journal", clock)
         self._crew = disk.Crew()
 
@@ -111,13 +153,13 @@ class LocalStore:
 
     def list(self, bucket: str = "", prefix: str = "") -> Iterator[Listed]:
         """See Store. Damaged lines of the journal are passed over; `verify` reports them."""
-        entries = (e for e in self._journal.read() if isinstance(e, Kept | Deleted) and _is_in(e.ref, bucket, prefix))
-        there = located(entries, self._place)
+        entries = (e for e in self._journal.read() if isinstance(e, Kept | Deleted) and e.ref.is_in(bucket, prefix))
+        there = located(entries, self._place, self._shelf.present)
         return (entry.listed for entry, path in there if isinstance(entry, Kept) and path is not None)
 
     def verify(self, progress: Progress = lambda *_: None) -> Iterable[Problem]:
         """Read every object, and yield whatever does not fit the journal. For people; not part of Store."""
-        return Verification(self._objects, self._journal, self._place, progress)
+        return Verification(self._shelf, self._journal.read, progress)
 
     def note(self, notes: Sequence[Mapping[str, Any]]) -> None:
         """See Store."""
@@ -141,10 +183,6 @@ class LocalStore:
         """See Store. Ends the threads and closes the journal."""
         self._crew.close()
         self._journal.close()
-
-    def _place(self, ref: ObjectRef) -> str:
-        name = file_id(ref.bucket, ref.key, ref.version)
-        return f"{self._objects}/{name[:5]}/{name[5:7]}/{name}"
 
     def _keep(
         self,
@@ -222,6 +260,11 @@ class LocalStore:
             disk.move(staged, element.place)
 
 
+def open_url(_: str, directory: Path) -> LocalStore:
+    """The store at `file:///path`, which is `directory`."""
+    return LocalStore(directory)
+
+
 def _lay_out(root: Path) -> None:
     try:
         disk.make_directories(str(root), below=str(next(parent for parent in root.parents if parent.exists())))
@@ -286,10 +329,7 @@ def _compare(element: _Element) -> None:
         element.error = disk.refusal(exc, f"{ref} could not be read again")
         return
     if (size, sha256) != (ref.size, ref.sha256):
-        element.error = Corrupt(
-            f"other bytes lie in the store as {ref}: {size} with SHA-256 {sha256}, not {ref.size} with {ref.sha256}",
-            fix="run `wharf store verify`, then replay the file",
-        )
+        element.error = disk.taken(ref, size, sha256)
 
 
 def _digest(place: str) -> tuple[int, str]:
@@ -317,7 +357,3 @@ def _fail(group: Sequence[_Element], folder: str, error: StoreError) -> None:
 
 def _folders(places: Iterable[str]) -> list[str]:
     return sorted({os.path.dirname(place) for place in places})
-
-
-def _is_in(ref: ObjectRef, bucket: str, prefix: str) -> bool:
-    return bucket in ("", ref.bucket) and ref.key.startswith(prefix)

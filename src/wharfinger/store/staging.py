@@ -59,7 +59,8 @@ class Staged:
         self._written.add(0, size)
         self._given = Extents()  # no gaps either: zeros that an extension made, bytes of an older version
         self._hash, self._hashed = hashlib.sha256(), 0  # covers the first `hashed` bytes
-        self._base, self._base_size = -1, 0  # the older version: a descriptor while its bytes are not copied yet
+        self._base: BinaryIO | None = None  # the older version, while its bytes are not copied yet
+        self._base_size = 0
         self._scribes = scribes
         self._behind: Behind | None = None  # while threads write what continues the file
 
@@ -195,10 +196,10 @@ class Staged:
         """Close the descriptors; the file stays. May be repeated."""
         with suppress(StoreError):
             self.settle()
-        for fd in (self.fd, self._base):
-            if fd >= 0:
-                os.close(fd)
-        self.fd = self._base = -1
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+        self._drop_base()
 
     def _continue(self, data: bytes | bytearray | memoryview) -> bool:
         """Let threads write what comes next; False if they are busy with other files, or the hash must begin anew."""
@@ -226,22 +227,26 @@ class Staged:
             os.ftruncate(self.fd, self.size)
         return _refusal(exc, f"staged file {self.id} could not be written at byte {self.size}")
 
-    def _show(self, base: int, size: int) -> None:
+    def _show(self, base: BinaryIO) -> None:
         """Start from an older version: its bytes count wherever nothing else is written."""
-        self._base, self._base_size, self.size = base, size, size
+        self._base, size = base, base.seek(0, os.SEEK_END)
+        self._base_size = self.size = size
         self._given.add(0, size)
 
     def _fill(self) -> None:
         """Copy what still shows of the older version: not before it is asked for, since most senders overwrite all of it."""
-        if self._base < 0:
+        if self._base is None:
             return
         try:
             for start, end in self._written.gaps(self._base_size):
-                disk.copy_range(self._base, self.fd, start, end)
+                disk.fill(self._base, self.fd, start, end)
         except OSError as exc:
             raise _refusal(exc, f"staged file {self.id} could not be filled from the older version") from exc
-        os.close(self._base)
-        self._base = -1
+        self._drop_base()
+
+    def _drop_base(self) -> None:
+        _close(self._base)
+        self._base = None
 
     def _write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         try:
@@ -300,21 +305,23 @@ class Staging:
 
     def create(self, base: BinaryIO | None = None) -> Staged:
         """
-        A new file: empty, or starting with the bytes of `base` (an object that the store opened; it stays the caller's), which
+        A new file: empty, or starting with the bytes of `base` (an object that the store opened; it is closed with the file), which
         are copied only where nothing was written by the time they are needed.
         """
         path = f"{self._root}/{self._fresh_name()}-{self._boot if base is None else ''}"
         try:
             staged = Staged(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), self._scribes)
         except OSError as exc:
+            _close(base)
             raise disk.refusal(exc, f"no file could be made in {self._root}") from exc
         try:
             fcntl.flock(staged.fd, fcntl.LOCK_EX)
             if base is not None:
-                staged._show(os.dup(base.fileno()), os.fstat(base.fileno()).st_size)
+                staged._show(base)
         except OSError as exc:
             staged.close()
             disk.discard([path])
+            _close(base)
             raise disk.refusal(exc, f"no file could be made in {self._root}") from exc
         return staged
 
@@ -379,6 +386,11 @@ class Staging:
         if sure is not None:
             return min(sure, there)
         return there if self._boot and id.endswith(f"-{self._boot}") else 0
+
+
+def _close(base: BinaryIO | None) -> None:
+    if base is not None:
+        base.close()
 
 
 def _boot() -> str:

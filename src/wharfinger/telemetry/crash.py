@@ -16,7 +16,7 @@ POINTS = {
     "intake.handed": "landing has a group; the listener waits for its answer",
     "intake.staged": "the client's close was received; nothing is durable yet",
     "store.synced": "bytes and journal lines are durable under staging names",
-    "store.renamed": "objects have their names; the directory is not synced",
+    "store.renamed": "objects have their names; the directory is not synced, in a bucket no page of the journal tells of them",
     "intake.stored": "objects are durable; the ledger does not know them",
     "ledger.arriving": "inside the arrival's transaction, before its commit",
     "intake.arrived": "arrivals are committed; the listener does not know",

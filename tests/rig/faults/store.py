@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rig.faults import suppressed
 from wharfinger.store import directory, disk, local
+from wharfinger.store.s3 import pages
+from wharfinger.store.s3 import store as s3
 
 
 def delivers_the_same_again() -> None:
@@ -24,3 +26,13 @@ def forgets_new_names() -> None:
 def takes_any_bytes() -> None:
     """Other bytes under a name that is taken are no error."""
     local._compare = lambda _: None
+
+
+def takes_any_bytes_in_a_bucket() -> None:
+    """Other bytes under a key that is taken are no error."""
+    s3.S3Store._compare = lambda *_: None
+
+
+def forgets_pages() -> None:
+    """Objects in a bucket are acknowledged without a page that tells of them."""
+    pages.Pages.keep = lambda *_, **__: None

@@ -18,6 +18,7 @@ from wharfinger.errors import (
     Rejected,
     StoreError,
     Transient,
+    Unreachable,
 )
 from wharfinger.model import State, Status
 
@@ -60,6 +61,7 @@ def test_with_one_try_the_first_failure_is_the_last() -> None:
 OURS = [
     NoSpace("disk full"),
     Busy("ledger"),
+    Unreachable("store"),
     OSError(errno.ENOSPC, "No space left on device"),
     OSError(errno.EDQUOT, "Quota exceeded"),
 ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import itertools
 import os
 import resource
@@ -68,17 +69,17 @@ operations = st.lists(
     steps=operations,
     reads=st.lists(offsets, max_size=3),
     large=st.sampled_from([0, 10, 1 << 20]),
+    far=st.booleans(),
 )
 def test_writes_in_any_order_give_the_bytes_and_the_hash_of_a_plain_file(
-    base: bytes | None, steps: list[tuple[object, ...]], reads: list[int], large: int
+    base: bytes | None, steps: list[tuple[object, ...]], reads: list[int], large: int, far: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "LARGE", large)
         patch.setattr(behind, "PIECE", 5)
-        with tempfile.TemporaryFile(dir=root) as older:
-            older.write(base or b"")
-            older.flush()
-            staged = Staging(root).create(None if base is None else older)
+        (older := Path(root, "older.object")).write_bytes(base or b"")
+        opened = None if base is None else io.BytesIO(base) if far else older.open("rb")
+        staged = Staging(root).create(opened)
         model, covered = bytearray(base or b""), set(range(len(base or b"")))
         for n, step in enumerate(steps):
             match step:
@@ -245,15 +246,16 @@ def test_what_could_not_be_made_durable_counts_no_more(
     assert again.park() == 0
 
 
-def test_a_file_that_cannot_be_opened_leaves_nothing(staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(fd: int) -> int:
-        raise OSError(errno.EMFILE, "Too many open files")
+def test_a_file_that_cannot_be_opened_leaves_nothing(staging: Staging) -> None:
+    class Broken(io.BytesIO):
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            raise OSError(errno.EIO, "Input/output error")
 
     open_before = len(os.listdir("/proc/self/fd"))
-    with tempfile.TemporaryFile() as base:
-        monkeypatch.setattr(os, "dup", refuses)
-        with pytest.raises(StoreError, match="Too many open files"):
-            staging.create(base)
+    base = Broken()
+    with pytest.raises(StoreError, match="Input/output error"):
+        staging.create(base)
+    assert base.closed
     assert len(os.listdir("/proc/self/fd")) == open_before
     assert staging.ids() == []
 
@@ -297,8 +299,7 @@ def test_an_overwrite_of_everything_never_copies_the_older_version(
     older = tmp_path / "older.object"
     older.write_bytes(b"a long older version")
     monkeypatch.setattr(module.disk, "_copy_some", None)
-    with older.open("rb") as base:
-        staged = staging.create(base)
+    staged = staging.create(older.open("rb"))
     staged.write(0, b"short")
     staged.truncate(5)
     assert staged.finish() == (5, sha256(b"short"))
@@ -308,8 +309,7 @@ def test_an_overwrite_of_everything_never_copies_the_older_version(
 def test_an_older_version_shows_where_nothing_was_written(staging: Staging, tmp_path: Path) -> None:
     older = tmp_path / "older.object"
     older.write_bytes(b"0123456789")
-    with older.open("rb") as base:
-        staged = staging.create(base)
+    staged = staging.create(older.open("rb"))
     older.unlink()
     staged.write(3, b"xy")
     assert staged.read(0, 100) == b"012xy56789"
@@ -371,8 +371,7 @@ def test_a_file_that_was_not_parked_is_not_resumed_after_the_machine_restarted(s
 def test_an_overwritten_older_version_whose_writer_died_is_not_resumed(staging: Staging, tmp_path: Path) -> None:
     older = tmp_path / "older.object"
     older.write_bytes(b"0123456789")
-    with older.open("rb") as base:
-        staged = staging.create(base)
+    staged = staging.create(older.open("rb"))
     staged.write(0, b"abcd")
     assert staging.resume(died(staged)).size == 0
 

@@ -182,8 +182,7 @@ class Intake:
         if entry is None or (entry.kind == "partial" and entry.user != user.name):
             return self._staging.create()
         if entry.kind == "file":
-            with self.open_object(entry) as base:
-                return self._staging.create(base)
+            return self._staging.create(self.open_object(entry))
         try:
             return self._staging.resume(entry.staged)
         except StoreError:  # gone, or another session is still writing it
