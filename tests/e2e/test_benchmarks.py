@@ -64,4 +64,4 @@ def test_end_to_end_benchmark_sees_every_file_delivered(tmp_path):
 @pytest.mark.slow
 def test_fairness_benchmark_sees_both_customers_served(tmp_path):
     counts = run_small("fairness", tmp_path)["counts"]
-    assert counts == {"probes delivered": 40, "dumped and delivered": 1000}
+    assert counts == {"probes delivered": 60, "dumped and delivered": 1000}
