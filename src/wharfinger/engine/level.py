@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -16,9 +17,16 @@ from wharfinger.ledger import Ledger
 from wharfinger.model import Delivered, Lease
 from wharfinger.store import Delivery, Put, Store, Target, delivery_note
 from wharfinger.telemetry import crash
+from wharfinger.telemetry.trouble import Trouble
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_trouble = Trouble(
+    logging.getLogger(__name__),
+    begins="what checkpoints kept for runs that have ended cannot be removed; it takes up room, and is tried again",
+    ends="what checkpoints kept for runs that have ended is removed again",
+)
 
 
 def deliver(executions: Sequence[Execution], targets: Mapping[str, Target]) -> None:
@@ -70,6 +78,7 @@ def drop_checkpoints(ledger: Ledger, store: Store) -> None:
     with contextlib.suppress(LedgerError):
         obsolete = ledger.obsolete_checkpoints()
         answers = _each(partial(_remove, store), obsolete)
+        _trouble.tell(next((answer for answer in answers if answer), None))
         if gone := [each for each, error in zip(obsolete, answers) if error is None]:
             crash.point("worker.dropped")
             ledger.drop_checkpoints(gone)

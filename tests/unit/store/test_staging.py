@@ -248,7 +248,7 @@ def test_what_could_not_be_made_durable_counts_no_more(
 
 def test_a_file_that_cannot_be_opened_leaves_nothing(staging: Staging) -> None:
     class Broken(io.BytesIO):
-        def seek(self, offset: int, whence: int = 0, /) -> int:
+        def seek(self, _offset: int, _whence: int = 0, /) -> int:
             raise OSError(errno.EIO, "Input/output error")
 
     open_before = len(os.listdir("/proc/self/fd"))

@@ -13,6 +13,7 @@ from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Entry
 from wharfinger.store.staging import Staging
+from wharfinger.telemetry.trouble import Trouble
 
 TICK = 1.0
 """Seconds. An upload that is open at two ticks in a row is entered into the tree, so that a crash does not lose its beginning."""
@@ -39,7 +40,11 @@ class Housekeeping:
         self._clock = clock
         self._seen: set[Writing] = set()  # open at the last tick
         self._unknown: set[str] = set()  # staged ids that had no row in the last round
-        self._trouble = ""  # what went wrong the last time
+        self._trouble = Trouble(
+            _log,
+            begins=f"partial uploads cannot be looked after; tried again every {TICK:g} s",
+            ends="partial uploads are looked after again",
+        )
 
     async def run(self) -> None:
         """Tick, and make rounds, until cancelled. Trouble with the ledger or the disk passes; it is logged when it begins and ends."""
@@ -50,9 +55,9 @@ class Housekeeping:
                 if time.monotonic() >= due:
                     await self.round()
                     due = time.monotonic() + ROUND
-                self._tell(None)
+                self._trouble.tell(None)
             except Exception as exc:  # the server outlives it
-                self._tell(exc)
+                self._trouble.tell(exc)
             await asyncio.sleep(TICK)
 
     async def tick(self) -> None:
@@ -73,13 +78,6 @@ class Housekeeping:
         for id in unknown & self._unknown:  # a row may be on its way: it has one round's time to appear
             await self._intake.aside(self._intake.drop, id)
         self._unknown = unknown
-
-    def _tell(self, error: Exception | None) -> None:
-        before, self._trouble = self._trouble, repr(error) if error else ""
-        if error and self._trouble != before:
-            _log.error("partial uploads cannot be looked after; tried again every %g s", TICK, exc_info=error)
-        elif before and not error:
-            _log.warning("partial uploads are looked after again")
 
     def _look_after(self, entry: Entry) -> None:
         try:
