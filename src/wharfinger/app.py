@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it
     from wharfinger.config.settings import Settings, Sftp
     from wharfinger.ingest.landing import Landing
     from wharfinger.ingest.reconcile import Reconciler
+    from wharfinger.ledger.keyring import Keyring
     from wharfinger.steps.registry import Registry
 
 LEDGERS = {
@@ -88,6 +89,13 @@ def store_path(settings: Place) -> Path:
 def open_hint(settings: Place) -> Hint:
     """The line by which the processes of this installation wake each other."""
     return Hint(settings.data / "run")
+
+
+def open_keyring(settings: Place) -> Keyring:
+    """The keys that this installation signs with; the first is made when there is none. Raises LedgerError."""
+    from wharfinger.ledger.keyring import Keyring
+
+    return Keyring(settings.data)
 
 
 def open_targets(settings: Settings, store: Store) -> Mapping[str, Target]:
@@ -168,6 +176,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
         store=store,
         staging=Staging(store.staging),
         database=database,
+        keyring=open_keyring(settings),
         land=landing,
         customers=settings.customers,
         min_free=settings.min_free,

@@ -17,6 +17,7 @@ Every error wharfinger raises on purpose.
   x LedgerError              facts could not be recorded or read
     + Busy                   another process holds the ledger; a retry helps
     + Incompatible           this ledger was made by another version, or the SQLite library is unfit
+  x Unproven                 a signature, a hash or a proof does not hold: something was changed
 
 One question decides what becomes of a file: can a retry help? The class answers it; nobody parses text.
 """
@@ -126,3 +127,9 @@ class Incompatible(LedgerError):
     """The ledger, or the library that reads it, does not fit this version of wharfinger."""
 
     code = "LEDGER_INCOMPATIBLE"
+
+
+class Unproven(WharfingerError):
+    """A signature, a hash or a proof does not hold: something was changed after it was signed or chained."""
+
+    code = "UNPROVEN"

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +67,12 @@ def ulid(at: float, entropy: int) -> str:
 def is_ulid(text: str) -> bool:
     """Whether `text` could have come from `ulid`."""
     return _ULID.fullmatch(text) is not None
+
+
+def instant(at: float) -> str:
+    """Epoch seconds in RFC 3339: UTC, with microseconds, always 27 characters ("2026-03-01T12:04:31.250000Z")."""
+    seconds, micros = divmod(round(at * 1_000_000), 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
 
 
 def derive(version: str, *parts: str) -> str:

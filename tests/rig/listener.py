@@ -29,6 +29,7 @@ from wharfinger.ingest import land
 from wharfinger.ingest.landing import Landing
 from wharfinger.ingest.sftp.server import serve
 from wharfinger.ledger import Entry, Filter, User
+from wharfinger.ledger.keyring import Keyring
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import FileRecord
 from wharfinger.store.local import LocalStore
@@ -57,6 +58,7 @@ async def _serve(data: Path, landing: Landing) -> None:
         store=store,
         staging=Staging(data / "store" / "staging"),
         database=database,
+        keyring=Keyring(data),
         land=landing,
         customers={"acme": Customer(weight=2.0)},
         min_free=min_free,

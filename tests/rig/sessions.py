@@ -18,6 +18,7 @@ from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.ingest.sftp.session import Session
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import Filter, User
+from wharfinger.ledger.keyring import Keyring
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import FileRecord
 from wharfinger.store.local import LocalStore
@@ -53,6 +54,7 @@ class Desk:
             store=self.store,
             staging=self.staging,
             database=self.database,
+            keyring=Keyring(self.root),
             collector=self.collector,
             pool=ThreadPoolExecutor(2),
             min_free=min_free,

@@ -21,7 +21,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Start": ("demo", "init", "check", "serve", "worker", "doctor"),
     "Files": ("put", "status", "files", "file", "replay", "reconcile", "route"),
     "Set up": ("users", "steps", "schema"),
-    "Custody": ("store", "ledger"),
+    "Custody": ("store", "ledger", "receipt", "signing"),
 }
 """The verbs, as `wharf --help` shows them. Each is `command` in the module of its name."""
 

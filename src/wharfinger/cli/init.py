@@ -93,6 +93,7 @@ def command(
         raise UsageError(f"both {session.config} and {directory} say where", fix="leave one of them out")
     session.config = _write(directory / session.config, customer, port, force=force)
     made = _admit(session, Made(session.config, owner, port), password=password)
+    session.keyring.public()
     if session.json:
         document(_public(session, made))
     else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wharfinger.config.place import Glance, Place
     from wharfinger.config.settings import Settings
     from wharfinger.ledger import Database
+    from wharfinger.ledger.keyring import Keyring
     from wharfinger.store import Store
 
 
@@ -60,6 +61,13 @@ class Session:
         database = app.open_database(self.place)
         self._open.callback(database.close)
         return database
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The keys that this installation signs with."""
+        from wharfinger import app
+
+        return app.open_keyring(self.place)
 
     @cached_property
     def store(self) -> Store:

@@ -233,7 +233,8 @@ class Document:
     """A configuration as it is written. Relative paths start at the directory of the file."""
 
     data: Annotated[
-        Path, option("Where the ledger, the store and the host key are.", example="/var/lib/wharfinger")
+        Path,
+        option("Where the ledger, the store, the host key and the signing keys are.", example="/var/lib/wharfinger"),
     ] = Path("wharf-data")
     store: Annotated[
         str,

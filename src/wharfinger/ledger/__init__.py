@@ -164,6 +164,7 @@ class Entry:
     file_id: str = ""
     staged: str = ""  # id of the staged bytes of a partial
     user: str = ""  # whose partial it is
+    is_fixed: bool = False  # made by the server itself: nobody changes it
 
 
 class Namespace(Protocol):

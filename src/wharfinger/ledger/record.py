@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from wharfinger.ledger import Filter, row
-from wharfinger.model import FileRecord, State, Status
+from wharfinger.model import Delivered, FileRecord, State, Status
 
 COLUMNS = """
 SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.error, f.version, f.size, f.sha256,
@@ -61,12 +62,20 @@ def conditions(filter: Filter, at: str, *, name: str, error: str) -> Iterator[tu
         yield error, filter.error
 
 
+def rest(filter: Filter, after: str) -> Filter:
+    """
+    The filter of a page after the file `after`, which is within `until`: with a second bound each page would be searched from the end
+    of that time on.
+    """
+    return replace(filter, until=None) if after else filter
+
+
 def record(found: tuple[Any, ...]) -> FileRecord:
     """The record of a row with the columns COLUMNS."""
     (file_id, bucket, key, customer, at, transferred, status, error, version, size, digest) = found[:11]
     (attempts, pipeline, revision, media_type, source, user, state, due, owner, story) = found[11:]
     status = Status(status)
-    delivered = row.to_delivered(orjson.loads(story).get("delivered", ())) if status.is_final else ()
+    delivered = _delivered(story) if status.is_final else ()
     return FileRecord(
         file_id=file_id,
         source_bucket=bucket,
@@ -92,3 +101,11 @@ def record(found: tuple[Any, ...]) -> FileRecord:
         delivered=delivered,
         owner=owner or "",
     )
+
+
+def _delivered(story: str | None) -> tuple[Delivered, ...]:
+    """What the event with which the file ended tells of; nothing where somebody changed it so that it tells nothing any more."""
+    try:
+        return row.to_delivered(orjson.loads(story or "{}").get("delivered", ()))
+    except (ValueError, TypeError, AttributeError):
+        return ()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from wharfinger.ledger import Entry, Namespace
+from wharfinger.ledger import Entry
 
 PAGE = 100
 """Names in one answer to READDIR."""
@@ -38,12 +38,19 @@ class Reading:
         return self._file.read(length)
 
 
+class Directories(Protocol):
+    """What has directories to list, in pages; an empty page is the end."""
+
+    def children(self, path: str, *, limit: int, after: str) -> list[Entry]: ...  # noqa: D102
+
+
 class Listing:
     """A directory, open to list: each page goes on by name where the last one ended."""
 
-    def __init__(self, entry: Entry, namespace: Namespace) -> None:
+    def __init__(self, entry: Entry, directories: Directories) -> None:
         self.entry = entry
-        self._namespace = namespace
+        self.turn = asyncio.Lock()  # for pages that are fetched in a thread
+        self._directories = directories
         self._after = ""
         self._done = False
 
@@ -51,8 +58,8 @@ class Listing:
         """The next entries; none when all were given."""
         if self._done:
             return []
-        entries = self._namespace.children(self.entry.path, limit=PAGE, after=self._after)
-        self._done = len(entries) < PAGE
+        entries = self._directories.children(self.entry.path, limit=PAGE, after=self._after)
+        self._done = not entries
         if entries:
             self._after = entries[-1].path.rpartition("/")[2]
         return entries

@@ -13,8 +13,10 @@ from typing import BinaryIO, TypeVar
 from wharfinger.errors import NoSpace, NotFound, StoreError
 from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.collector import Collector
+from wharfinger.ingest.sftp.receipts import Receipts
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Database, Entry, User
+from wharfinger.ledger.keyring import Keyring
 from wharfinger.store import Store, disk
 from wharfinger.store.staging import LARGE, Staged, Staging
 
@@ -40,6 +42,7 @@ class Intake:
         store: Store,
         staging: Staging,
         database: Database,
+        keyring: Keyring,
         collector: Collector,
         pool: Executor,
         min_free: int,
@@ -48,7 +51,7 @@ class Intake:
     ) -> None:
         self.namespace = database.namespace
         self.collector = collector
-        self._store, self._staging, self._catalog = store, staging, database.catalog
+        self._store, self._staging, self._catalog, self._keyring = store, staging, database.catalog, keyring
         self._pool = pool
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="sftp-finish")
         self.min_free = min_free  # bytes
@@ -67,6 +70,10 @@ class Intake:
             Entry(path, "dir", mtime=time.time()) for path, entry in zip(directories, found) if entry is None
         ]:
             await self.collector.call(lambda: self.namespace.make(missing))
+
+    def receipts(self, user: User) -> Receipts:
+        """The receipts of this user's files."""
+        return Receipts(user, self._catalog, self._keyring)
 
     async def close(self) -> None:
         """Commit what was submitted and end the threads."""

@@ -29,6 +29,7 @@ from wharfinger.ingest.sftp.session import Session
 from wharfinger.ingest.sftp.transport import Gangway
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import Database, User
+from wharfinger.ledger.keyring import Keyring
 from wharfinger.store import Store
 from wharfinger.store.staging import Staging
 from wharfinger.store.versions import Versions
@@ -61,6 +62,7 @@ async def serve(
     store: Store,
     staging: Staging,
     database: Database,
+    keyring: Keyring,
     land: HandOver,
     customers: Mapping[str, Customer],
     min_free: int,
@@ -79,6 +81,7 @@ async def serve(
         store=store,
         staging=staging,
         database=database,
+        keyring=keyring,
         collector=collector,
         pool=pool,
         min_free=min_free,

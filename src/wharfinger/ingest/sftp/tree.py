@@ -6,17 +6,20 @@ A path on the wire is a key in the ledger's namespace below the user's home; it 
 
 from __future__ import annotations
 
+import stat
 import time
 
 from wharfinger.errors import NameRefused
 from wharfinger.ingest.sftp import codec
+from wharfinger.ingest.sftp.receipts import DIRECTORY as RECEIPTS
 from wharfinger.ledger import Entry, User
 from wharfinger.names import key_fault, shown
 
-STANDARD = ("errors", "inbound", "outbound", "receipts")
+STANDARD = ("errors", "inbound", "outbound", RECEIPTS)
 """The directories that every home has."""
 
-_DIRECTORY, _FILE = 0o040755, 0o100644  # st_mode of POSIX: the kind, and who may what
+_MODES = {("dir", False): 0o040755, ("dir", True): 0o040555, ("file", True): 0o100444}
+_FILE = 0o100644
 
 
 def resolve(path: str) -> str:
@@ -54,9 +57,16 @@ class Tree:
         """Like `key`, for what only looks: `..` is walked."""
         return self.key(resolve(path) if ".." in path else path)
 
-    def own(self, path: str) -> str:
-        """Like `key`, for what moves or removes. Raises NameRefused for the home itself and its standard directories."""
+    def place(self, path: str) -> str:
+        """Like `key`, for what writes. Raises NameRefused below the receipts."""
         key = self.key(path)
+        if key.startswith(f"{self._home}/{RECEIPTS}/"):
+            raise NameRefused(f"{self.path(key)} cannot be written: the server makes what is in /{RECEIPTS}")
+        return key
+
+    def own(self, path: str) -> str:
+        """Like `place`, for what moves or removes. Raises NameRefused for the home itself and its standard directories."""
+        key = self.place(path)
         if key in self._fixed:
             raise NameRefused(f"{self.path(key)} is part of every home and stays")
         return key
@@ -73,14 +83,19 @@ class Tree:
 
 def attributes(entry: Entry) -> bytes:
     """The entry's attributes on the wire."""
-    return codec.attributes(entry.size, _DIRECTORY if entry.kind == "dir" else _FILE, entry.mtime)
+    return codec.attributes(entry.size, _mode(entry), entry.mtime)
+
+
+def _mode(entry: Entry) -> int:
+    """st_mode of POSIX: the kind, and who may what."""
+    return _MODES.get((entry.kind, entry.is_fixed), _FILE)
 
 
 _HALF_A_YEAR = 180 * 86400  # s; older entries show the year in place of the time, as `ls -l` does
 
 
 def _long(entry: Entry, name: str, user: User, now: float) -> str:
-    mode, links = ("drwxr-xr-x", 2) if entry.kind == "dir" else ("-rw-r--r--", 1)
+    mode, links = stat.filemode(_mode(entry)), 2 if entry.kind == "dir" else 1
     recent = abs(now - entry.mtime) < _HALF_A_YEAR
     at = time.gmtime(min(max(entry.mtime, 0), 0xFFFFFFFF))
     when = time.strftime("%b %d %H:%M" if recent else "%b %d  %Y", at)

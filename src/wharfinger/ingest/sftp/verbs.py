@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -53,6 +55,7 @@ class Verbs:
     def __init__(self, tree: Tree, intake: Intake, session: str) -> None:
         self._tree, self._intake, self._session = tree, intake, session
         self._namespace, self._change = intake.namespace, intake.collector.call
+        self._receipts = intake.receipts(tree.user)
         self._handles: dict[bytes, Reading | Listing | Writing] = {}
         self._numbers = itertools.count(1)  # for handles: none is used twice
 
@@ -98,7 +101,7 @@ class Verbs:
         return Later(self._open_to_read(request.id, entry))
 
     def _open_to_write(self, request: codec.Open) -> Writing:
-        flags, key = request.flags, self._tree.key(request.path)
+        flags, key = request.flags, self._tree.place(request.path)
         parent = key.rpartition("/")[0]
         entry, above = self._namespace.look([key, parent])
         if entry is None:
@@ -119,8 +122,12 @@ class Verbs:
         )
 
     async def _open_to_read(self, id: int, entry: Entry) -> bytes:
-        file = await self._intake.aside(self._intake.open_object, entry)
-        return codec.handle(id, self._hold(Reading(entry, file, self._intake.aside)))
+        if self._receipts.covers(entry.path):
+            receipt = await self._intake.aside(self._receipts.read, entry.path)
+            reading = Reading(replace(entry, size=len(receipt)), io.BytesIO(receipt), self._intake.aside)
+        else:
+            reading = Reading(entry, await self._intake.aside(self._intake.open_object, entry), self._intake.aside)
+        return codec.handle(id, self._hold(reading))
 
     def _check_room(self) -> None:
         if len(self._handles) >= MAX_HANDLES:
@@ -175,6 +182,8 @@ class Verbs:
 
     def _setstat(self, request: codec.Setstat) -> bytes | Later:
         entry = self._entry(self._tree.find(request.path))
+        if entry.is_fixed:
+            raise Refusal(Code.FAILURE, "what the server makes keeps its time and size")
         wanted = request.attrs
         if wanted.size not in (None, entry.size):
             raise Refusal(Code.OP_UNSUPPORTED, "a file that has arrived keeps its size; send it again instead")
@@ -199,18 +208,28 @@ class Verbs:
         if entry.kind != "dir":
             raise Refusal(Code.FAILURE, f"{request.path} is no directory")
         self._check_room()
-        return codec.handle(request.id, self._hold(Listing(entry, self._namespace)))
+        are_receipts = self._receipts.lists(entry.path)
+        return codec.handle(request.id, self._hold(Listing(entry, self._receipts if are_receipts else self._namespace)))
 
-    def _readdir(self, request: codec.Readdir) -> bytes:
+    def _readdir(self, request: codec.Readdir) -> bytes | Later:
         listing = self._held(request.handle)
         if not isinstance(listing, Listing):
             raise Refusal(Code.FAILURE, "this handle is a file's")
+        if self._receipts.lists(listing.entry.path):
+            return Later(self._page_aside(request.id, listing))
+        return self._lines(request.id, listing.page())
+
+    async def _page_aside(self, id: int, listing: Listing) -> bytes:
+        async with listing.turn:
+            return self._lines(id, await self._intake.aside(listing.page))
+
+    def _lines(self, id: int, entries: Sequence[Entry]) -> bytes:
         now = time.time()
-        lines = [self._tree.line(entry, now) for entry in listing.page()]
-        return codec.names(request.id, lines) if lines else codec.status(request.id, Code.EOF)
+        lines = [self._tree.line(entry, now) for entry in entries]
+        return codec.names(id, lines) if lines else codec.status(id, Code.EOF)
 
     def _mkdir(self, request: codec.Mkdir) -> Later:
-        key = self._tree.key(request.path)
+        key = self._tree.place(request.path)
         parent = key.rpartition("/")[0]
         entry, above = self._namespace.look([key, parent])
         if entry is not None:
@@ -302,8 +321,8 @@ class Verbs:
         return handle
 
     def _entry(self, key: str) -> Entry:
-        """What the client sees under `key`: its own open upload, or what the tree has. Raises NotFound."""
-        entry = self._namespace.look([key])[0]
+        """What the client sees under `key`: a receipt, its own open upload, or what the tree has. Raises NotFound."""
+        entry = self._receipts.look(key) if self._receipts.covers(key) else self._namespace.look([key])[0]
         if entry is None or entry.kind == "partial":
             writing = self._intake.find(key)
             if writing and writing.session == self._session:

@@ -10,7 +10,7 @@ from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter
 from wharfinger.ledger.figure import counts
 from wharfinger.ledger.postgres import figure, history
 from wharfinger.ledger.postgres.connection import Connections, Transaction, first, rows
-from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record
+from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
 from wharfinger.model import Event, FileRecord
 
 _BY_TIME = "FROM file f JOIN run r ON r.id = f.file_id LEFT JOIN revision v ON v.n = r.revision"
@@ -69,7 +69,7 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
         lead, at, id = _BY_STATUS, "r.at", "r.id"
     else:
         lead, at, id = f"{_BY_TIME} WHERE true", "f.at", "f.file_id"
-    filter = replace(filter, name=pattern(filter.name))
+    filter = replace(rest(filter, after), name=pattern(filter.name))
     wanted = [*conditions(filter, at, name="f.key ~ ?", error="strpos(r.error, ?) > 0")]
     if after:
         wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", after))

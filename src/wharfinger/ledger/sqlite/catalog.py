@@ -6,7 +6,7 @@ from typing import Any
 
 from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter
 from wharfinger.ledger.figure import counts
-from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record
+from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
 from wharfinger.ledger.sqlite import figure, history
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
 from wharfinger.model import Event, FileRecord
@@ -69,7 +69,7 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
         lead, at, id = _BY_STATUS, "r.at", "r.id"
     else:
         lead, at, id = f"{_BY_TIME} WHERE true", "f.at", "f.file_id"
-    wanted = [*conditions(filter, at, name="f.key GLOB ?", error="instr(r.error, ?)")]
+    wanted = [*conditions(rest(filter, after), at, name="f.key GLOB ?", error="instr(r.error, ?)")]
     if after:
         wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", after))
     where = "".join(f" AND {condition}" for condition, _ in wanted)

@@ -48,5 +48,13 @@ def test_a_page_is_led_by_an_index_and_never_sorted(
         assert "at<" in steps[0]
 
 
+def test_a_later_page_begins_where_the_one_before_ended_and_not_at_the_end_of_the_time(
+    connections: Connections,
+) -> None:
+    sql, values = catalog.query(Filter(customer="acme", since=1.0, until=2.0), 100, "01JXT21Q00DF7R2M55TRJ6Y734")
+    assert "f.at < ?" not in sql
+    assert 2_000_000 not in values
+
+
 def test_the_newest_version_is_found_without_a_scan(connections: Connections) -> None:
     assert not [step for step in plan(connections, record.NEWEST) if step.startswith("SCAN") and "file" in step]

@@ -1,0 +1,126 @@
+"""`receipt` and `signing`: signed statements, made and checked by the real command; also where there is no installation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from rig.command import Wharf
+from rig.serving import Serving, prepare, sftp
+from rig.serving import wharf as ask
+from rig.waiting import wait_until
+
+TABLE = "a,b\n1,2\n"
+
+
+def put(wharf: Wharf, name: str = "a.csv") -> str:
+    wharf.write(name, TABLE)
+    (row,) = wharf("put", name, "--customer", "acme", "--json").json
+    return str(row["file_id"])
+
+
+def key(wharf: Wharf) -> str:
+    return str(wharf("signing", "list", "--json").json[-1]["public"])
+
+
+@pytest.fixture
+def receipt(wharf: Wharf) -> Path:
+    said = wharf("receipt", put(wharf))
+    assert said.code == 0
+    assert "not ended" in said.err
+    (wharf.place / "r.json").write_text(said.out)
+    return wharf.place / "r.json"
+
+
+@pytest.fixture
+def partner(tmp_path_factory: pytest.TempPathFactory) -> Wharf:
+    """The command where there is no installation."""
+    return Wharf(tmp_path_factory.mktemp("partner"))
+
+
+def test_a_receipt_is_one_line_that_verifies(wharf: Wharf, receipt: Path) -> None:
+    assert receipt.read_text().count("\n") == 1
+    said = wharf("receipt", "verify", "r.json", "--file", "a.csv", "--json")
+    assert said.code == 0, said.err
+    assert said.json["ok"]
+    (each,) = said.json["receipts"]
+    assert each["statement"]["key"] == "acme/inbound/a.csv"
+    assert wharf("receipt", "verify", "r.json").code == 0
+
+
+def test_a_partner_verifies_with_the_public_key_alone(wharf: Wharf, partner: Wharf, receipt: Path) -> None:
+    shutil.copy(receipt, partner.place)
+    assert partner("receipt", "verify", "r.json", "--key", key(wharf)).code == 0
+    pem = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key(wharf)))
+    (partner.place / "key.pem").write_bytes(pem.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    assert partner("receipt", "verify", "r.json", "--key", "key.pem").code == 0
+    assert not (partner.place / "wharf-data").exists()
+    said = partner("receipt", "verify", "r.json", "--key", "00" * 32)
+    assert (said.code, "not trusted" in said.err) == (1, True)
+    partner.refused("receipt", "verify", "r.json", "--key", "nonsense" * 8, code="KEY_INVALID", exit=2)
+
+
+def test_what_was_changed_does_not_verify(wharf: Wharf, receipt: Path) -> None:
+    receipt.write_text(receipt.read_text().replace('"size":8', '"size":9'))
+    said = wharf("receipt", "verify", "r.json", "--json")
+    assert said.code == 1
+    assert "does not hold" in said.json["receipts"][0]["problems"][0]
+    receipt.write_text("{}")
+    wharf.refused("receipt", "verify", "r.json", code="UNPROVEN", exit=1)
+
+
+def test_another_file_is_not_what_arrived(wharf: Wharf, receipt: Path) -> None:
+    wharf.write("other.csv", "x")
+    said = wharf("receipt", "verify", "r.json", "--file", "other.csv")
+    assert (said.code, "not what arrived" in said.err) == (1, True)
+
+
+def test_receipts_hold_across_rotations(wharf: Wharf, receipt: Path) -> None:
+    wharf.refused("signing", "rotate", code="USAGE", exit=2)
+    old = key(wharf)
+    new = wharf("signing", "rotate", "--yes", "--json").json["public"]
+    assert [row["public"] for row in wharf("signing", "list", "--json").json] == [old, new]
+    assert wharf("receipt", "verify", "r.json").code == 0
+    with receipt.open("a") as file:
+        file.write(wharf("receipt", json.loads(receipt.read_text())["statement"]["file_id"]).out)
+    said = wharf("receipt", "verify", "r.json", "--json")
+    assert said.code == 0
+    assert len({each["key"] for each in said.json["receipts"]}) == 2
+
+
+def test_the_key_is_made_by_init(empty: Wharf) -> None:
+    assert empty("init").code == 0
+    assert (empty.place / "data/signing-keys.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+def test_a_sender_fetches_both_receipts_from_their_own_tree(tmp_path: Path, partner: Wharf) -> None:
+    prepare(tmp_path)
+    (tmp_path / "a.csv").write_text(TABLE)
+    with Serving(tmp_path) as serving:
+        sftp(tmp_path, serving.port, ["put a.csv inbound/a.csv"])
+        wait_until("it ended", lambda: ask(tmp_path, "files")[0]["status"] == "transferred")
+        (record,) = ask(tmp_path, "files")
+        done = sftp(tmp_path, serving.port, [f"get -R receipts {partner.place}"])
+        assert done.returncode == 0, done.stderr
+        refused = sftp(tmp_path, serving.port, ["put a.csv receipts/a.csv"])
+        assert refused.returncode != 0
+    found = sorted(path.relative_to(partner.place).as_posix() for path in partner.place.rglob("*.json"))
+    day = record["upload_timestamp"][:10]
+    assert found == [f"receipts/{day}/a.csv~{record['file_id']}.{kind}.json" for kind in ("arrival", "outcome")]
+    (public,) = [row["public"] for row in ask(tmp_path, "signing", "list")]
+    said = partner("receipt", "verify", *found, "--key", public, "--file", str(tmp_path / "a.csv"), "--json")
+    assert said.code == 0, said.err
+    arrival, outcome = (each["statement"] for each in said.json["receipts"])
+    assert (arrival["sha256"], outcome["status"]) == (record["sha256"], "transferred")
+    assert [each["destination"] for each in outcome["deliveries"]] == ["kept", "out"]
+    both = ask(tmp_path, "receipt", record["file_id"])
+    assert [both[kind]["statement"] for kind in ("arrival", "outcome")] == [arrival, outcome]
+    assert (partner.place / found[0]).read_bytes().decode() == json.dumps(
+        both["arrival"], separators=(",", ":"), sort_keys=True, ensure_ascii=False
+    ) + "\n"
