@@ -65,3 +65,9 @@ def test_end_to_end_benchmark_sees_every_file_delivered(tmp_path):
 def test_fairness_benchmark_sees_both_customers_served(tmp_path):
     counts = run_small("fairness", tmp_path)["counts"]
     assert counts == {"probes delivered": 60, "dumped and delivered": 1000}
+
+
+@pytest.mark.slow
+def test_s3_benchmark_puts_what_it_says(tmp_path):
+    counts = run_small("s3", tmp_path)["counts"]
+    assert set(counts.values()) == {128, 8}

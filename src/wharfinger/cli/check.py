@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,17 @@ def _summary(settings: Settings) -> Iterator[tuple[str, Any]]:
     sftp = settings.listeners.sftp
     yield "config", str(settings.path)
     yield "data", str(settings.data)
-    yield "ledger", settings.ledger
-    yield "store", settings.store
+    yield "ledger", _without_secret(settings.ledger)
+    yield "store", _without_secret(settings.store)
     yield "sftp", f"{sftp.host}:{sftp.port}" if sftp else "none"
     yield "workers", settings.workers.count
     yield "customers", ", ".join(settings.customers) or "none"
     yield "destinations", ", ".join(settings.destinations) or "none"
+
+
+def _without_secret(url: str) -> str:
+    """None belongs there, and opening it refuses one; until then it is not shown."""
+    return re.sub("//[^?&]*:[^?&]*@", "//***@", url)
 
 
 def _pipeline(pipeline: Pipeline) -> dict[str, Any]:

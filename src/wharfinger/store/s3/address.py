@@ -33,7 +33,7 @@ class Address:
 def address(url: str) -> Address:
     """What the URL says. Raises ConfigError; it never repeats what could be a secret."""
     parts = urlsplit(url)
-    if "@" in parts.netloc:
+    if "@" in url.partition("?")[0] or ":" in parts.netloc:  # a secret may well have a slash in it
         raise _mistake(
             "the URL holds credentials", fix="leave them out: they come from AWS_ACCESS_KEY_ID or AWS_PROFILE"
         )

@@ -36,7 +36,15 @@ def test_what_is_refused_and_why(url: str, why: str) -> None:
     assert refusal.value.fix
 
 
-@pytest.mark.parametrize("url", ["s3://AKIA:secret@files", "s3://files?endpoint=http://AKIA:secret@host"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIA:secret@files",
+        "s3://AKIA:secret/more@files",
+        "s3://AKIA:secret",
+        "s3://files?endpoint=http://AKIA:secret@host",
+    ],
+)
 def test_credentials_in_it_are_refused_and_never_repeated(url: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         address(url)
