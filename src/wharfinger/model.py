@@ -164,6 +164,57 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """
+    A run that another one calls for: one pipeline, on objects of the store. `member` is the path in the archive that its input
+    came out of, also further down; "" where there was none.
+    """
+
+    pipeline: str
+    revision: str  # of that pipeline, when it was called
+    step: str  # of the parent: the one that calls
+    member: str
+    inputs: tuple[tuple[ObjectRef, str, str], ...]  # (object, name, media type)
+    kept: tuple[ObjectRef, ...] = ()  # made for this child alone: of no use once it has ended
+
+    def id(self, parent: str) -> str:
+        """The id of its run below the run `parent`: the same at every repeat."""
+        return derive(parent, self.step, self.pipeline, self.revision, self.member)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it works on."""
+        return sum(ref.size for ref, _, _ in self.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Children that a leased run calls for. `id` tells the calls of a run apart: its steps, revisions and replays."""
+
+    run: str
+    token: int
+    id: str
+    children: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What became of the children of one call."""
+
+    pending: int  # have not ended
+    transferred: int
+    failed: int
+    quarantined: int
+    troubles: tuple[tuple[str, str], ...] = ()  # (member or pipeline, error) of the first that are dead
+    delivered: tuple[Delivered, ...] = ()  # by the first of them
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.pending + self.transferred + self.failed + self.quarantined
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A claimed run. `token` fences a stale worker; `deadline` (epoch s) is when others may take over."""
 
@@ -176,6 +227,7 @@ class Run:
     solo: bool  # claimed alone, because it ran when a lease expired
     checkpoint: Checkpoint | None = None
     replays: int = 0  # how often it was started again from the beginning
+    child: Child | None = None  # of the run that called for it; None: the file's own, which the router sends on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +264,7 @@ class Outcome:
     What became of a claimed run; `settle` records it if the token is still the latest.
 
     DONE with TRANSFERRED; DEAD with FAILED or QUARANTINED; READY with a time `due` (a retry; adds one to tries if it `counts`);
-    WAITING with UPLOADED (no pipeline matched).
+    WAITING with UPLOADED (no pipeline matched), or with PROCESSING (until its children have ended).
     """
 
     run: str
@@ -268,8 +320,27 @@ class FileRecord:
     due: float | None = None  # when a retry comes, or the lease of the worker ends; epoch s
     delivered: tuple[Delivered, ...] = ()
     owner: str = ""  # the worker that holds its run, while it is leased
+    waits: int = 0  # children of its run that have not ended
 
     @property
     def ref(self) -> ObjectRef:
         """Where its bytes are."""
         return ObjectRef(self.source_bucket, self.key, self.version, self.size, self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRecord:
+    """What is known of a child run now."""
+
+    id: str
+    parent: str
+    pipeline: str
+    step: str  # of the parent: the one that called it
+    member: str
+    size: int  # bytes
+    state: State
+    status: Status
+    attempts: int
+    error_message: str
+    waits: int  # children of its own that have not ended
+    due: float | None = None  # when a retry comes, or the lease of the worker ends; epoch s

@@ -40,6 +40,11 @@ SEEDS = [
         "test_poison.py::test_a_step_that_kills_its_process_kills_no_other_file",
         "'quarantined'",
     ),
+    (
+        ledger.wakes_afterwards,
+        "test_children.py::test_a_worker_killed_anywhere_leaves_nobody_waiting_and_repeats_nothing[ledger.waking]",
+        "every file has ended",
+    ),
     (ingest.gives_new_ids, "test_rebuild.py::test_a_deleted_ledger_is_rebuilt_from_the_store", "file_id"),
     (
         store.passes_over_a_failed_sync,

@@ -12,7 +12,21 @@ from rig import postgres
 from wharfinger.ledger import Database, Ledger
 from wharfinger.ledger.postgres import PostgresDatabase
 from wharfinger.ledger.sqlite import SqliteDatabase
-from wharfinger.model import Arrival, Delivered, Failure, Lease, Outcome, Run, State, Status, StepRecord, ulid
+from wharfinger.model import (
+    Arrival,
+    Call,
+    Child,
+    Delivered,
+    Failure,
+    Lease,
+    ObjectRef,
+    Outcome,
+    Run,
+    State,
+    Status,
+    StepRecord,
+    ulid,
+)
 
 Open = Callable[..., Database]
 
@@ -94,6 +108,30 @@ def unrouted(run: Run) -> Outcome:
     return Outcome(
         run.id, run.token, State.WAITING, Status.UPLOADED, failure=Failure("UNROUTED", "no pipeline takes it")
     )
+
+
+def waiting(run: Run) -> Outcome:
+    """What is settled when a run has called its children."""
+    return Outcome(run.id, run.token, State.WAITING, Status.PROCESSING, "claims", "f" * 64)
+
+
+def a_child(
+    member: str = "", *, pipeline: str = "rows", step: str = "each", size: int = 500, kept: bool = False
+) -> Child:
+    ref = ObjectRef("checkpoints", f"of/{member}", "V1", size, SHA256)
+    return Child(pipeline, "e" * 64, step, member, ((ref, member or "a.csv", "text/csv"),), (ref,) if kept else ())
+
+
+def a_call(run: Run, *children: Child, id: str = "CALL") -> Call:
+    return Call(run.id, run.token, id, children or (a_child(),))
+
+
+def parent_of(ledger: Ledger, *children: Child, owner: str = "worker") -> Run:
+    """The next run: it has called these children, and waits."""
+    run = claimed(ledger, owner=owner)
+    assert ledger.spawn([a_call(run, *children)]) == [[True] * max(len(children), 1)]
+    assert ledger.settle([waiting(run)]) == [True]
+    return run
 
 
 def work_off(backend: str, root: Path, owner: str, patience_s: float, tokens: str) -> None:

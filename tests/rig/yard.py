@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wharfinger.config.settings import BoundStep, Pipeline, Retry, Route
+from wharfinger.config.settings import BoundBranch, BoundCall, BoundStep, Pipeline, Retry, Route
 from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.worker import Worker
 from wharfinger.errors import Rejected, Transient
@@ -102,10 +102,22 @@ def bound(uses: str, word: str = "", *, name: str = "", when: Any = None, checkp
     return BoundStep(name or uses, uses, "1", Told(word), when, checkpoint)
 
 
-def a_pipeline(*steps: BoundStep, name: str = "all", route: Route = EVERY, retry: Retry = SOON) -> Pipeline:
-    document = json.dumps({"name": name, "steps": [[step.name, step.uses] for step in steps]})
+def call(*pipelines: str, kind: str = "pipeline", name: str = "", failure: str = "fail", **more: Any) -> BoundCall:
+    branches = tuple(BoundBranch(pipeline) for pipeline in pipelines)
+    return BoundCall(name or pipelines[0], kind, branches, more.get("when"), failure, more.get("members", 10_000))
+
+
+def a_pipeline(
+    *steps: BoundStep | BoundCall, name: str = "all", route: Route = EVERY, retry: Retry = SOON, is_routed: bool = True
+) -> Pipeline:
+    document = json.dumps({"name": name, "steps": [repr(step) for step in steps]})
     revision = hashlib.sha256(document.encode()).hexdigest()
-    return Pipeline(name, route, lambda _: True, steps, retry, revision, document)
+    return Pipeline(name, route, lambda _: True, steps, retry, revision, document, is_routed)
+
+
+def called(*steps: BoundStep | BoundCall, name: str, retry: Retry = SOON) -> Pipeline:
+    """A pipeline that takes only what others hand it."""
+    return a_pipeline(*steps, name=name, retry=retry, is_routed=False)
 
 
 PIPELINES: Mapping[str, Pipeline] = {
@@ -113,10 +125,25 @@ PIPELINES: Mapping[str, Pipeline] = {
     "obey": a_pipeline(bound("obey"), bound("send", "out")),
     "hurry": a_pipeline(bound("hurry"), bound("send", "out")),
     "hang": a_pipeline(bound("hang")),
+    "family": a_pipeline(
+        bound("send", "lake", name="keep"),
+        call("rows", kind="each"),
+        call("outer", "copy", kind="parallel", name="both"),
+        bound("send", "out"),
+    ),
     "full": a_pipeline(
         bound("upper", checkpoint=True), bound("send", "lake", name="keep"), bound("obey"), bound("send", "out")
     ),
 }
+
+
+CALLED = (
+    called(bound("upper"), bound("send", "out"), name="rows"),
+    called(call("inner"), name="outer"),
+    called(bound("obey"), bound("send", "lake"), name="inner"),
+    called(bound("upper", checkpoint=True), bound("obey"), name="copy"),
+)
+"""What the pipeline `family` calls: an archive's members, a nested pipeline, and one beside it."""
 
 
 class Yard:
@@ -194,7 +221,7 @@ class Yard:
 def work(root: str, pipeline: str, options: Mapping[str, Any]) -> None:
     lifeline = Lifeline.inherited(os.environ, owner=f"pid-{os.getpid()}")
     with Yard(Path(root)) as yard:
-        worker = yard.worker(PIPELINES[pipeline], owner=lifeline.owner, **options)
+        worker = yard.worker(PIPELINES[pipeline], *CALLED, owner=lifeline.owner, **options)
         signal.signal(signal.SIGTERM, lambda *_: worker.stop())
         lifeline.watch(worker.stop)
         print("ready", flush=True)

@@ -13,7 +13,7 @@ from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, document, fields, heading, listing, say
 
 if TYPE_CHECKING:
-    from wharfinger.config.settings import Pipeline, Route, Settings
+    from wharfinger.config.settings import BoundCall, BoundStep, Pipeline, Route, Settings
 
 PIPELINES = (
     Column("pipeline", "Pipeline"),
@@ -59,11 +59,19 @@ def _without_secret(url: str) -> str:
 def _pipeline(pipeline: Pipeline) -> dict[str, Any]:
     return {
         "pipeline": pipeline.name,
-        "route": _route(pipeline.route),
-        "steps": [step.name if step.name == step.uses else f"{step.name} ({step.uses})" for step in pipeline.steps],
+        "route": _route(pipeline.route) if pipeline.is_routed else "what other pipelines hand it",
+        "steps": [_step(step) for step in pipeline.steps],
         "tries": pipeline.retry.tries,
         "revision": pipeline.revision,
     }
+
+
+def _step(step: BoundStep | BoundCall) -> str:
+    from wharfinger.config.settings import BoundStep
+
+    if isinstance(step, BoundStep):
+        return step.name if step.name == step.uses else f"{step.name} ({step.uses})"
+    return f"{step.name} ({step.kind}: {', '.join(branch.pipeline for branch in step.branches)})"
 
 
 def _route(route: Route) -> str:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import click
 
-from wharfinger.cli import choose, public
+from wharfinger.cli import choose, family, public
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, document, fields, heading, is_terminal, listing, say
-from wharfinger.cli.timeline import timeline
+from wharfinger.cli.timeline import CHILD, timeline
 from wharfinger.cli.why import Why, why
 from wharfinger.cli.words import clock, number, precise, size, span, stamp
 from wharfinger.ledger import chain
@@ -26,6 +26,10 @@ COLUMNS = (
     Column("event", "Event"),
     Column("text", "", lambda row: "\n".join(row["text"]), folds=True),
 )
+
+
+MOST = 40
+"""Events of child runs that a terminal shows; of more than these none."""
 
 
 class Words(NamedTuple):
@@ -51,11 +55,12 @@ def _at_terminal(now: float) -> Words:
 def command(session: Session, file_id: str) -> None:
     """Show all that is known of one file.
 
-    Its record, why it waits and until when, where it was delivered, and its history with the time each step took. The
-    first 12 characters of an ID will do.
+    Its record, why it waits and until when, where it was delivered, the child runs that its pipelines called, and its
+    history with the time each step took. The first 12 characters of an ID will do.
     """
     record = choose.file(session, file_id)
     events = session.database.catalog.events(record.file_id)
+    nodes = [*family.tree(session.database.catalog, record.file_id)]
     broken = chain.verify(events)
     now = time.time()
     reason = why(record, session.tries, now)
@@ -64,6 +69,7 @@ def command(session: Session, file_id: str) -> None:
             {
                 **public.file(record, reason),
                 "deliveries": [public.delivery(delivered) for delivered in record.delivered],
+                "children": [public.child(node.record) for node in nodes],
                 "events": [public.event(event) for event in events],
                 "chain": {"verified": not broken, "problems": broken},
             }
@@ -71,6 +77,7 @@ def command(session: Session, file_id: str) -> None:
         return
     words = _at_terminal(now) if is_terminal(sys.stdout) else IN_PIPE
     fields(_lines(record, reason, now, words))
+    family.show(nodes)
     _history(events, broken, words)
     if reason and reason.next:
         say(f"\nnext: {reason.next}")
@@ -78,7 +85,11 @@ def command(session: Session, file_id: str) -> None:
 
 def _history(events: Sequence[Event], broken: Sequence[str], words: Words) -> None:
     heading("History" if broken else "History (its chain of hashes is verified)")
-    listing((asdict(line) for line in timeline(events, words.moment)), COLUMNS, json=False)
+    own = [event for event in events if not event.kind.startswith(CHILD)]
+    shown = own if len(events) - len(own) > MOST else events
+    listing((asdict(line) for line in timeline(shown, words.moment)), COLUMNS, json=False)
+    if len(shown) < len(events):
+        say(f"and {number(len(events) - len(shown))} events of child runs: wharf --json file ID has all")
     for problem in broken:
         say(f"the history was changed: {problem}")
 

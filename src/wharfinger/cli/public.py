@@ -10,7 +10,7 @@ from wharfinger.cli.why import Why
 from wharfinger.cli.words import stamp
 from wharfinger.ingest.account import Account
 from wharfinger.ledger import Entry, User
-from wharfinger.model import Delivered, Event, FileRecord
+from wharfinger.model import ChildRecord, Delivered, Event, FileRecord
 
 
 def file(record: FileRecord, why: Why | None = None) -> dict[str, Any]:
@@ -81,6 +81,24 @@ def delivery(delivered: Delivered) -> dict[str, Any]:
         "size": delivered.size,
         "sha256": delivered.sha256,
         "at": stamp(delivered.at),
+    }
+
+
+def child(record: ChildRecord) -> dict[str, Any]:
+    """A child run of a file."""
+    return {
+        "run": record.id,
+        "parent": record.parent,
+        "pipeline": record.pipeline,
+        "step": record.step,
+        "member": record.member,
+        "size": record.size,
+        "state": str(record.state),
+        "status": str(record.status),
+        "attempts": record.attempts,
+        "error_message": record.error_message,
+        "waits": record.waits,
+        "due": _stamp(record.due),
     }
 
 

@@ -20,6 +20,7 @@ from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import Counts, Filter
 from wharfinger.model import FileRecord, State, Status
 
+_AT_WORK = (State.READY, State.LEASED)
 WAITING = (Status.UPLOADED, Status.QUEUED, Status.PROCESSING)
 """What a file may be called while its run is ready."""
 
@@ -54,8 +55,8 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "files": {str(status): counts.files.get(status, 0) for status in Status},
         "partial": sum(1 for _ in session.database.namespace.partials(before=now)),
         "bytes": counts.bytes,
-        "backlog": counts.runs.get(State.READY, 0) + counts.runs.get(State.LEASED, 0),
-        "leased": counts.runs.get(State.LEASED, 0),
+        "backlog": sum(runs.get(state, 0) for runs in (counts.runs, counts.children) for state in _AT_WORK),
+        "leased": counts.runs.get(State.LEASED, 0) + counts.children.get(State.LEASED, 0),
         "unrouted": counts.unrouted,
         "dead": counts.runs.get(State.DEAD, 0),
         "unaccounted": sum(source.unaccounted for source in sources),

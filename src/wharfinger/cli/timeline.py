@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wharfinger.cli.words import span
+from wharfinger.cli.words import many, span
 from wharfinger.model import Event
+
+CHILD = "child."
+"""How the kinds begin of what happens to child runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ def timeline(events: Sequence[Event], instant: Callable[[float], str]) -> Iterat
     for event in events:
         claimed = event.data.get("claimed")
         if claimed is not None:
-            yield Line(instant(claimed), "claimed", _since(before, claimed), (f"by {event.data.get('owner', '?')}",))
+            kind = f"{CHILD if event.kind.startswith(CHILD) else ''}claimed"
+            yield Line(instant(claimed), kind, _since(before, claimed), (f"by {event.data.get('owner', '?')}",))
             before = claimed
         yield from _steps(event.data.get("steps", ()))
         yield Line(instant(event.at), event.kind, _since(before, event.at), tuple(_said(event.data, instant)))
@@ -42,8 +46,12 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
 def _said(data: Mapping[str, Any], instant: Callable[[float], str]) -> Iterator[str]:
     if data.get("source"):
         yield f"by {data['source']}" + (f", user {data['user']}" if data.get("user") else "")
-    if data.get("pipeline"):
+    if data.get("child"):
+        yield f"{data['child']}" + (f" of {data['member']}" if data.get("member") else "") + f", run {data['run']}"
+    elif data.get("pipeline"):
         yield f"pipeline {data['pipeline']}"
+    if data.get("children"):
+        yield f"{many(len(data['children']), 'child run')} by {data['step']}"
     error = data.get("error")
     if error:
         where = f" in {error['step']}" if error.get("step") else ""

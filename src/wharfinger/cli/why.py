@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wharfinger.cli.words import many
 from wharfinger.model import FileRecord, State, Status
 
 
@@ -22,6 +23,8 @@ def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
     match record.state:
         case State.LEASED:
             return Why(f"{record.owner or 'a worker'} is at it; should it die, another takes over at", record.due)
+        case State.WAITING if record.waits:
+            return Why(f"{many(record.waits, 'child run')} to end", next=f"wharf file {record.file_id}")
         case State.WAITING:
             return Why("no pipeline takes it", next=f"wharf route explain {record.file_id}")
         case State.READY:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from wharfinger.config.check import adapter, described
-from wharfinger.config.pipeline import StepKind
-from wharfinger.config.settings import Document
+from wharfinger.config.known import StepKind
+from wharfinger.config.settings import KINDS, Document
 
 _NOTES = ("description", "default", "examples", "unit")
 
@@ -52,6 +52,8 @@ def _bind_options(shared: dict[str, Any], names: list[str], needy: list[str]) ->
         }
         for name in names
     ]
+    entry["oneOf"] = [{"required": [kind]} for kind in KINDS]
+    entry["dependentRequired"] = {"with": ["uses"], "checkpoint": ["uses"], "each": ["pipeline"], "members": ["each"]}
     steps = shared["PipelineEntry"]["properties"]["steps"]
     steps["items"] = {"anyOf": [{"enum": [name for name in names if name not in needy]}, {"$ref": "#/$defs/StepEntry"}]}
 

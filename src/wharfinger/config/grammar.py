@@ -49,6 +49,14 @@ FILE: Mapping[str, str] = {
 CUSTOMER: Mapping[str, str] = {"name": "as in the configuration"}
 """What `customer.` offers."""
 
+MEMBER: Mapping[str, str] = {
+    "path": "its path in the archive: `2026/orders.csv`",
+    "name": "the name as it was handed to this pipeline: `orders.csv`",
+    "size": "bytes, as it was handed to this pipeline",
+    "media_type": "found by content",
+}
+"""What `member.` offers, where the run is that of a member of an archive."""
+
 
 def fail(text: str, column: int, what: str) -> NoReturn:
     """Raise ValueError with the place (columns count from 1) and a caret under it."""
@@ -244,6 +252,8 @@ def _is_known(path: tuple[str, ...]) -> bool:
             return field in FILE
         case ("customer", field):
             return field in CUSTOMER
+        case ("member", field):
+            return field in MEMBER
         case ("steps", _, *_):
             return True
     return False
@@ -252,7 +262,11 @@ def _is_known(path: tuple[str, ...]) -> bool:
 def _suggestion(name: Name) -> str:
     if name.path[0] == "steps":
         return "; write steps.NAME.FACT"
-    known = [*(f"file.{field}" for field in FILE), *(f"customer.{field}" for field in CUSTOMER)]
+    known = [
+        *(f"file.{field}" for field in FILE),
+        *(f"customer.{field}" for field in CUSTOMER),
+        *(f"member.{field}" for field in MEMBER),
+    ]
     if len(name.path) == 1:
         exact = [each for each in known if each.endswith(f".{name}")]
         return f"; did you mean '{exact[0]}'?" if exact else f"; text stands in quotes: '{name}'"

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from wharfinger.config import document
+from wharfinger.config import call, document
 from wharfinger.config.check import Check
 from wharfinger.config.environment import overlay
+from wharfinger.config.known import Bound, Known, StepKind
 from wharfinger.config.mistake import Mistakes
 from wharfinger.config.node import Node
+<<<<<<< HEAD
 from wharfinger.config.pipeline import Known, StepKind, bind, resolve
 from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, Settings
 from wharfinger.config.words import found, nearest, shown
+=======
+from wharfinger.config.pipeline import bind, resolve
+from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, PipelineEntry, Settings
+from wharfinger.config.words import found
+>>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
 from wharfinger.errors import ConfigError
 
 T = TypeVar("T")
@@ -47,11 +54,18 @@ def load(text: str, registry: Mapping[str, StepKind], *, path: Path, environ: Ma
     root = overlay(_sections(document.parse(text, path.name, mistakes), mistakes), environ, _KEYS, mistakes)
     check = Check(root, mistakes)
     written = check.take(Document, ())
+<<<<<<< HEAD
     known = Known(registry, _names(root, "customers"), _names(root, "destinations"))
     _check_sources(root, known, check)
     steps = {name: bind(name, known, check) for name in _names(root, "pipelines")}
+=======
+    known = Known(registry, _names(root, "customers"), _names(root, "destinations"), _names(root, "pipelines"))
+    steps = {name: bind(name, known, check) for name in known.pipelines}
+    call.check_graph(steps, check)
+>>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
     mistakes.check()
     assert written is not None, "there is a mistake where there is no document"
+    steps |= call.copies(steps, known)
     return _settings(path, _anchored(written, path.parent), _anchored(steps, path.parent), registry)
 
 
@@ -77,7 +91,7 @@ def _check_sources(root: Node, known: Known, check: Check) -> None:
 
 
 def _settings(
-    path: Path, written: Document, steps: Mapping[str, tuple[BoundStep, ...]], registry: Mapping[str, StepKind]
+    path: Path, written: Document, steps: Mapping[str, tuple[Bound, ...]], registry: Mapping[str, StepKind]
 ) -> Settings:
     return Settings(
         path=path,
@@ -91,13 +105,33 @@ def _settings(
         customers={name: customer or Customer() for name, customer in written.customers.items()},
         sources=written.sources,
         destinations=written.destinations,
-        pipelines=tuple(_pipeline(name, written, steps[name], registry) for name in written.pipelines),
+        pipelines=_pipelines(written, steps, registry),
     )
 
 
-def _pipeline(name: str, written: Document, steps: tuple[BoundStep, ...], registry: Mapping[str, StepKind]) -> Pipeline:
-    wanted = [each for step in steps for each in registry[step.uses].destinations(step.options)]
-    return resolve(name, written.pipelines[name], steps, {each: written.destinations[each] for each in wanted})
+def _pipelines(
+    written: Document, steps: Mapping[str, tuple[Bound, ...]], registry: Mapping[str, StepKind]
+) -> tuple[Pipeline, ...]:
+    """All of them in the order of the file; each is resolved after those that it calls, whose revisions are part of its own."""
+    is_called = {name for each in steps.values() for name in call.called(each)}
+    resolved: dict[str, Pipeline] = {}
+    for name in call.inner_first(steps):
+        revisions = {inner: resolved[inner].revision for inner in call.called(steps[name])}
+        to = {each: written.destinations[each] for each in _destinations(steps[name], registry)}
+        entry = _entry(name, written)
+        resolved[name] = resolve(name, entry, steps[name], to, revisions, is_called=name in is_called)
+    return tuple(resolved[name] for name in steps)
+
+
+def _entry(name: str, written: Document) -> PipelineEntry:
+    """What is written of this pipeline; one that only copies tries as often as the one that calls it."""
+    caller = name.partition(":")[0]
+    return written.pipelines[name] if caller == name else replace(written.pipelines[caller], route=None)
+
+
+def _destinations(steps: Sequence[Bound], registry: Mapping[str, StepKind]) -> list[str]:
+    wanted = (registry[step.uses].destinations(step.options) for step in steps if isinstance(step, BoundStep))
+    return [each for names in wanted for each in names]
 
 
 def _anchored(value: T, base: Path) -> T:

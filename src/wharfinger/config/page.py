@@ -9,7 +9,7 @@ from typing import Any
 from wharfinger.config import expected
 from wharfinger.config.check import described
 from wharfinger.config.expected import Schema
-from wharfinger.config.pipeline import StepKind
+from wharfinger.config.known import StepKind
 from wharfinger.config.settings import Document
 
 _OPENING = """\

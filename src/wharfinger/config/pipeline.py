@@ -4,106 +4,110 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from wharfinger.config import canonical, condition, glob
+from wharfinger.config import call, canonical, condition, glob
 from wharfinger.config.check import Check
 from wharfinger.config.condition import Condition
+from wharfinger.config.known import Bound, Known, StepKind, add, compiled
 from wharfinger.config.node import Node, Trail
-from wharfinger.config.settings import BoundStep, Destination, Pipeline, PipelineEntry, StepEntry
+from wharfinger.config.settings import BoundCall, BoundStep, Destination, Pipeline, PipelineEntry, Route, StepEntry
 from wharfinger.config.words import nearest, shown
 from wharfinger.errors import ConfigError
 
 
-class StepKind(Protocol):
-    """What a configuration needs to know of a step."""
-
-    @property
-    def version(self) -> str: ...  # noqa: D102
-    @property
-    def help(self) -> str: ...  # noqa: D102
-    @property
-    def options(self) -> type[Any]: ...  # noqa: D102
-    @property
-    def checkpoint(self) -> bool: ...  # noqa: D102
-    @property
-    def destinations(self) -> Callable[[Any], Sequence[str]]: ...  # noqa: D102
-    @property
-    def facts(self) -> Mapping[str, str]: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What pipelines may refer to, by name."""
-
-    steps: Mapping[str, StepKind]
-    customers: Collection[str]
-    destinations: Collection[str]
-
-
-def bind(name: str, known: Known, check: Check) -> tuple[BoundStep, ...]:
+def bind(name: str, known: Known, check: Check) -> tuple[Bound, ...]:
     """The steps of the pipeline `name`, ready to run. What is wrong is noted in `check`, and left out here."""
     trail = ("pipelines", name)
     _check_customers((*trail, "route", "customer"), known, check)
-    _condition((*trail, "route", "when"), {}, check)
-    bound: list[BoundStep] = []
+    compiled((*trail, "route", "when"), {}, check)
+    bound: list[Bound] = []
     earlier: dict[str, Collection[str]] = {}
     lines = check.root.find((*trail, "steps"))
     for n, line in enumerate(lines.value if lines and isinstance(lines.value, list) else []):
         if isinstance(line.value, (str, dict)):
-            bound += _bind((*trail, "steps", n), known, earlier, check)
+            bound += _bind((*trail, "steps", n), name, known, earlier, check)
     return tuple(bound)
 
 
+EVERY = Route()
+
+
 def resolve(
-    name: str, entry: PipelineEntry, steps: tuple[BoundStep, ...], destinations: Mapping[str, Destination]
+    name: str,
+    entry: PipelineEntry,
+    steps: tuple[Bound, ...],
+    destinations: Mapping[str, Destination],
+    revisions: Mapping[str, str],
+    *,
+    is_called: bool,
 ) -> Pipeline:
-    """The pipeline, when nothing is wrong with it; `destinations` are those that its steps deliver to."""
+    """
+    The pipeline, when nothing is wrong with it; `destinations` are those that its steps deliver to, `revisions` has those of the
+    pipelines that it calls, and `is_called` says whether others call it.
+    """
+    route = entry.route or EVERY
     document = canonical.text(
         {
             "name": name,
-            "route": entry.route,
+            "route": route,
             "retry": entry.retry,
-            "steps": [_described(step) for step in steps],
+            "steps": [_described(step, revisions) for step in steps],
             "destinations": destinations,
         }
     )
     return Pipeline(
         name=name,
-        route=entry.route,
-        accepts=condition.compile(entry.route.when) if entry.route.when else condition.ALWAYS,
+        route=route,
+        accepts=condition.compile(route.when) if route.when else condition.ALWAYS,
         steps=steps,
         retry=entry.retry,
         revision=hashlib.sha256(document.encode()).hexdigest(),
         document=document,
+        is_routed=entry.route is not None or not is_called,
     )
 
 
-def _described(step: BoundStep) -> Mapping[str, Any]:
+def _described(step: Bound, revisions: Mapping[str, str]) -> Mapping[str, Any]:
+    if isinstance(step, BoundCall):
+        return {
+            "name": step.name,
+            "calls": step.kind,
+            "branches": [
+                {"pipeline": each.pipeline, "revision": revisions[each.pipeline], "when": _text_of(each.when)}
+                for each in step.branches
+            ],
+            "when": _text_of(step.when),
+            "on_child_failure": step.on_child_failure,
+            "members": step.members,
+        }
     return {
         "name": step.name,
         "uses": f"{step.uses}@{step.version}",
         "with": step.options,
-        "when": step.when.text if isinstance(step.when, Condition) else "",
+        "when": _text_of(step.when),
         "checkpoint": step.checkpoint,
     }
 
 
-def _bind(trail: Trail, known: Known, earlier: dict[str, Collection[str]], check: Check) -> list[BoundStep]:
+def _text_of(when: Callable[[Mapping[str, Any]], bool] | None) -> str:
+    return when.text if isinstance(when, Condition) else ""
+
+
+def _bind(
+    trail: Trail, pipeline: str, known: Known, earlier: dict[str, Collection[str]], check: Check
+) -> Sequence[Bound]:
     """The one step there, if nothing is wrong with it; `earlier` holds the steps before it, and gets its name and facts."""
     node = check.root.nearest(trail)
-    entry = StepEntry(node.value) if isinstance(node.value, str) else check.take(StepEntry, trail)
+    entry = StepEntry(node.value) if isinstance(node.value, str) and node.value else check.take(StepEntry, trail)
+    if entry and not entry.uses:
+        return call.bind(trail, pipeline, entry, known, earlier, check)
     uses = entry.uses if entry else _text(node, "uses")
     name = (entry.name if entry else _text(node, "name")) or uses
-    when = _condition((*trail, "when"), earlier, check)
+    when = compiled((*trail, "when"), earlier, check)
     kind = _kind((*trail, "uses") if node.items() else trail, uses, known.steps, check) if uses else None
     options = kind and check.take(kind.options, (*trail, "with"))
-    if name in earlier:
-        check.say(
-            (*trail, "name"), f"an earlier step is called {shown(name)} already; give this one a `name` of its own"
-        )
-    earlier[name] = {*kind.facts, "inputs"} if kind and kind.facts else ()
+    add(trail, name, {*kind.facts, "inputs"} if kind and kind.facts else (), earlier, check)
     if kind is None or options is None:
         return []
     _check_destinations((*trail, "with"), kind.destinations(options), known.destinations, check)
@@ -121,19 +125,6 @@ def _kind(trail: Trail, uses: str, steps: Mapping[str, StepKind], check: Check) 
         return steps[uses]
     except ConfigError as exc:
         check.say(trail, f"{exc}; {exc.fix}")
-        return None
-
-
-def _condition(trail: Trail, earlier: Mapping[str, Collection[str]], check: Check) -> Condition | None:
-    node = check.root.find(trail)
-    if node is None or not isinstance(node.value, str) or not node.value:
-        return None
-    try:
-        found = condition.compile(node.value)
-        condition.check_steps(found, earlier)
-        return found
-    except ValueError as exc:
-        check.say(trail, str(exc))
         return None
 
 

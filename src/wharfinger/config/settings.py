@@ -38,6 +38,7 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
@@ -193,18 +194,72 @@ def _spelled_out(value: Any) -> Any:
     return {"uses": value} if isinstance(value, str) else value
 
 
+def _branch(value: Any) -> Any:
+    return {"pipeline": value} if isinstance(value, str) else value
+
+
+def _in_order(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way that a `choose` may take."""
+
+    pipeline: Annotated[str, option("The pipeline that is called.", example="large")]
+    when: Annotated[
+        When,
+        option(
+            "It is taken if this holds and no earlier branch was; without it, always. Only the last may lack it.",
+            example="file.size > 1048576",
+        ),
+    ] = ""
+
+
+MEMBERS = 10_000
+"""Most members of an archive, unless a pipeline says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepEntry:
-    """One step of a pipeline. Its name alone is enough where it needs no more."""
+    """
+    One step of a pipeline: it either `uses` a step, or calls other pipelines, each as a run of its own beside this one, which waits
+    until they have ended. The name of a step alone is enough where it needs no more.
+    """
 
-    uses: Annotated[str, option("The step.", example="deliver")]
+    uses: Annotated[str, option("The step.", example="deliver")] = ""
+    pipeline: Annotated[str, option("Calls this pipeline.", example="claims")] = ""
+    each: Annotated[
+        Literal["member"] | None,
+        option("`member`: the `pipeline` is called for each file in the zip archive, instead of for the archive."),
+    ] = None
+    parallel: Annotated[Names, option("Calls these pipelines, all at once.", example=["lake", "index"])] = ()
+    choose: Annotated[
+        tuple[Annotated[Branch, BeforeValidator(_branch, json_schema_input_type=str | Branch)], ...],
+        BeforeValidator(_in_order, json_schema_input_type=list[str | Branch]),
+        option("Calls the pipeline of the first branch that holds; where none does, the step is passed by."),
+    ] = ()
+    copies: Annotated[
+        Names,
+        option("Delivers to these destinations, to each in a run of its own: one that is down keeps no other waiting."),
+    ] = ()
+    on_child_failure: Annotated[
+        Literal["fail", "continue"],
+        option("What becomes of the file, after all that was called has ended, if anything of it failed."),
+    ] = "fail"
+    members: Annotated[int, option("Most files in an archive, with `each: member`.", ge=1, le=50_000)] = MEMBERS
     name: Annotated[
-        str, option("What conditions and records call it; by default what it uses.", example="to-lake", pattern=STEPS)
+        str,
+        option(
+            "What conditions and records call it; by default what it uses, the pipeline that it calls, or `parallel`, `choose`, `copies`.",
+            example="to-lake",
+            pattern=STEPS,
+        ),
     ] = ""
     when: Annotated[
         When,
         option(
-            "The step is passed by unless this holds: a condition over `file`, `customer` and earlier `steps`.",
+            "The step is passed by unless this holds: a condition over `file`, `customer`, `member` and earlier `steps`.",
             example="steps.checksum.sha256 exists",
         ),
     ] = ""
@@ -215,6 +270,24 @@ class StepEntry:
         bool | None, option("Whether its outputs are kept for a retry to start from; by default as the step says.")
     ] = None
 
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in KINDS if getattr(self, kind)]
+        if len(kinds) != 1:
+            found = f"; here are {' and '.join(f'`{kind}`' for kind in kinds)}" if kinds else ""
+            raise ValueError(f"a step has exactly one of {', '.join(f'`{kind}`' for kind in KINDS)}{found}")
+        strays = [key for key in ("with_", "checkpoint") if getattr(self, key) is not None and not self.uses]
+        if strays:
+            raise ValueError(f"`{strays[0].rstrip('_')}` belongs to a step with `uses`; this one has `{kinds[0]}`")
+        if self.each and not self.pipeline:
+            raise ValueError("`each` calls one pipeline for each member: name it by `pipeline`")
+        for kind in ("parallel", "copies"):
+            if len(set(names := getattr(self, kind))) < len(names):
+                raise ValueError(f"`{kind}` names {shown(next(n for n in names if names.count(n) > 1))} twice")
+
+
+KINDS = ("uses", "pipeline", "parallel", "choose", "copies")
+"""What a step may be: it has exactly one of these keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineEntry:
@@ -224,7 +297,10 @@ class PipelineEntry:
         tuple[Annotated[StepEntry, BeforeValidator(_spelled_out, json_schema_input_type=str | StepEntry)], ...],
         option("What is done, in this order.", min_length=1),
     ]
-    route: Annotated[Route, option("Which files it takes; without it, all.")] = field(default_factory=Route)
+    route: Annotated[
+        Route | None,
+        option("Which files it takes; without it all, or if another pipeline calls it, only what that hands it."),
+    ] = None
     retry: Annotated[Retry, option("When a failed file is tried again.")] = field(default_factory=Retry)
 
 
@@ -286,16 +362,37 @@ class BoundStep:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundBranch:
+    """One pipeline that a step calls."""
+
+    pipeline: str
+    when: Callable[[Mapping[str, Any]], bool] | None = None  # None: always
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCall:
+    """A step that calls pipelines, each as a child run. `kind` is the key that says so: pipeline, each, parallel, choose, copies."""
+
+    name: str  # unique in the pipeline
+    kind: str
+    branches: tuple[BoundBranch, ...]
+    when: Callable[[Mapping[str, Any]], bool] | None
+    on_child_failure: str
+    members: int  # most files in an archive, where kind is each
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """A pipeline, resolved. `revision` is the SHA-256 (hex) of `document`, its canonical JSON with every default filled in."""
 
     name: str
     route: Route
     accepts: Callable[[Mapping[str, Any]], bool]  # the route's `when`; always true where there is none
-    steps: tuple[BoundStep, ...]
+    steps: tuple[BoundStep | BoundCall, ...]
     retry: Retry
     revision: str
     document: str
+    is_routed: bool = True  # False: it takes only what other pipelines hand it
 
 
 @dataclass(frozen=True, slots=True)

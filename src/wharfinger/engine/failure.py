@@ -11,8 +11,13 @@ from typing import Literal
 
 from wharfinger.config.settings import Retry
 from wharfinger.engine import retry
+<<<<<<< HEAD
 from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, Unreachable, WharfingerError
 from wharfinger.model import Failure, State, Status
+=======
+from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, WharfingerError
+from wharfinger.model import Failure, Family, State, Status
+>>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
 
 LENGTH = 500
 """Characters kept of a message."""
@@ -20,7 +25,7 @@ LENGTH = 500
 RESPITE_S = 30.0
 """A run that our own full disk, ledger or store stopped comes back after rand(0, RESPITE_S) seconds, as often as it takes."""
 
-Kind = Literal["rejected", "transient", "error"]
+Kind = Literal["rejected", "transient", "error", "final"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,14 @@ class Fault:
         """What `error`, raised in this step, means for the file."""
         return cls(_kind(error), _failure(error, step), not _is_ours(error))
 
+    @classmethod
+    def of_children(cls, family: Family, step: str) -> Fault:
+        """What it means that children failed whom this step had called: they had tries of their own, so that another helps nobody."""
+        whose = "; ".join(f"{who}: {error}" for who, error in family.troubles)
+        bad = family.failed + family.quarantined
+        said = f"{bad:,} of {family.count:,} child {'run' if family.count == 1 else 'runs'} did not succeed: {whose}"
+        return cls("final" if family.failed else "rejected", Failure("CHILD_FAILED", _cut(said), step))
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -50,6 +63,8 @@ def fate(fault: Fault, tries: int, policy: Retry, *, now: float, rand: Callable[
     """The row of the table for a run that has failed `tries` times before."""
     if fault.kind == "rejected":
         return Fate(State.DEAD, Status.QUARANTINED)
+    if fault.kind == "final":
+        return Fate(State.DEAD, Status.FAILED)
     if not fault.counts:
         return Fate(State.READY, Status.PROCESSING, now + rand() * RESPITE_S)
     if tries + 1 >= policy.tries:

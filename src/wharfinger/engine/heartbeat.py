@@ -35,7 +35,7 @@ class Watch:
     def begin(self, execution: Execution) -> None:
         """Its next step starts now."""
         with self._lock:
-            self._running = execution, self._clock() + execution.stage.step.seconds
+            self._running = execution, self._clock() + execution.stage.seconds
 
     def end(self) -> None:
         """The step has ended. Does not return while an overrun is being dealt with."""

@@ -50,13 +50,16 @@ class Content:
 class Input:
     """A steps.Reader. The file behind it is opened when it is first read; after `close` that is so again."""
 
-    __slots__ = ("_file", "_store", "arrival", "content", "media_type", "name", "sha256", "size")
+    __slots__ = ("_file", "_store", "arrival", "content", "media_type", "member", "name", "sha256", "size")
 
-    def __init__(self, store: Store, arrival: Arrival, content: Content, name: str, media_type: str) -> None:
+    def __init__(
+        self, store: Store, arrival: Arrival, content: Content, name: str, media_type: str, member: str = ""
+    ) -> None:
         self.arrival = arrival
         self.content = content
         self.name = name
         self.media_type = media_type
+        self.member = member
         self.size = content.size
         self.sha256 = content.known_sha256
         self._store = store

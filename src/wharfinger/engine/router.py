@@ -8,7 +8,7 @@ from typing import Any
 
 from wharfinger.config import glob
 from wharfinger.config.settings import Pipeline
-from wharfinger.model import Arrival
+from wharfinger.model import Arrival, Child
 from wharfinger.names import nfc
 
 NO_FACTS: Mapping[str, Any] = {}
@@ -30,7 +30,7 @@ def match(arrival: Arrival, pipelines: Sequence[Pipeline]) -> Pipeline | None:
     """The pipeline that takes this arrival."""
     names = _names(arrival)
     for pipeline in pipelines:
-        if _misfit(pipeline, names) is None and _accepts(pipeline, arrival):
+        if pipeline.is_routed and _misfit(pipeline, names) is None and _accepts(pipeline, arrival):
             return pipeline
     return None
 
@@ -46,10 +46,16 @@ def unrouted(arrival: Arrival) -> str:
     return f"no pipeline takes {key!r} ({media_type}) of {arrival.customer}; `wharf route explain` tells why"
 
 
-def view(arrival: Arrival, facts: Mapping[str, Mapping[str, Any]] = NO_FACTS) -> Mapping[str, Any]:
-    """What a condition can see: `file`, `customer`, and `steps` with the facts of each step so far."""
+def view(
+    arrival: Arrival, facts: Mapping[str, Mapping[str, Any]] = NO_FACTS, child: Child | None = None
+) -> Mapping[str, Any]:
+    """
+    What a condition can see: `file`, `customer`, and `steps` with the facts of each step so far; where the run is that of a member
+    of an archive, also `member`.
+    """
     folder, _, name = arrival.key.rpartition("/")
     return {
+        **({"member": _member(child)} if child and child.member else {}),
         "file": {
             "key": arrival.key,
             "name": name,
@@ -66,6 +72,11 @@ def view(arrival: Arrival, facts: Mapping[str, Mapping[str, Any]] = NO_FACTS) ->
         "customer": {"name": arrival.customer},
         "steps": facts,
     }
+
+
+def _member(child: Child) -> Mapping[str, Any]:
+    _, name, media_type = child.inputs[0]
+    return {"path": child.member, "name": name, "size": child.size, "media_type": media_type}
 
 
 _PARTS = ("customer", "key", "type")
@@ -94,6 +105,8 @@ def _accepts(pipeline: Pipeline, arrival: Arrival) -> bool:
 
 
 def _verdict(pipeline: Pipeline, arrival: Arrival) -> Verdict:
+    if not pipeline.is_routed:
+        return Verdict(pipeline.name, False, "takes only what other pipelines hand it: it has no route")
     names = _names(arrival)
     n = _misfit(pipeline, names)
     if n is not None:

@@ -16,13 +16,13 @@ from wharfinger.engine.execution import Execution
 from wharfinger.engine.heartbeat import PATIENCE_S, Heartbeat, Watch
 from wharfinger.engine.lease import Leases
 from wharfinger.engine.lifeline import GRACE_S
-from wharfinger.engine.plan import plan
+from wharfinger.engine.plan import Plan, plan
 from wharfinger.engine.scratch import Workroom, clean
 from wharfinger.engine.sweep import Sweeper
 from wharfinger.errors import Busy, LedgerError, Transient
 from wharfinger.ledger import LARGE, Ledger
 from wharfinger.ledger.hint import Hint
-from wharfinger.model import Failure, Outcome, Run, State, Status
+from wharfinger.model import Child, Failure, Outcome, Run, State, Status
 from wharfinger.steps import Step
 from wharfinger.store import Store, Target
 from wharfinger.telemetry import crash
@@ -66,7 +66,8 @@ class Worker:
         """Raises ConfigError where a pipeline cannot be run here, StoreError where there is no room to work in."""
         self._ledger, self._store, self._targets, self._hint = ledger, store, targets, hint
         self._pipelines = pipelines
-        self._plans = {pipeline.name: plan(pipeline, steps, targets) for pipeline in pipelines}
+        revisions = {pipeline.name: pipeline.revision for pipeline in pipelines}
+        self._plans = {pipeline.name: plan(pipeline, steps, targets, revisions) for pipeline in pipelines}
         self._owner, self._lease_s, self._grace_s = owner, lease_s, grace_s
         self._batch = min(batch, EXPRESS_BATCH) if express else batch
         self._max_size = LARGE if express else None
@@ -107,6 +108,7 @@ class Worker:
             self._leases.take(runs, claimed)
             executions, unrouted = self._route(runs)
             crash.point("worker.routed")
+            level.reunite(executions, self._ledger)
             self._run(executions)
             self._settle(executions, unrouted)
             self._hint.send(retry.insist(self._leases.give_back))
@@ -117,13 +119,18 @@ class Worker:
         """Its way for each run; for those that no pipeline takes, what is to be settled."""
         executions, unrouted = [], []
         for n, run in enumerate(runs):
-            pipeline = router.match(run.arrival, self._pipelines)
-            if pipeline:
-                room = f"{self._workroom.path}/{n}"
-                executions.append(Execution(run, self._plans[pipeline.name], self._store, room))
+            plan = self._plan(run)
+            if plan:
+                executions.append(Execution(run, plan, self._store, f"{self._workroom.path}/{n}"))
             elif self._leases.begin(run.id):
-                unrouted.append(_unrouted(run))
+                unrouted.append(_orphaned(run, run.child) if run.child else _unrouted(run))
         return executions, unrouted
+
+    def _plan(self, run: Run) -> Plan | None:
+        if run.child:
+            return self._plans.get(run.child.pipeline)
+        pipeline = router.match(run.arrival, self._pipelines)
+        return self._plans[pipeline.name] if pipeline else None
 
     def _run(self, executions: Sequence[Execution]) -> None:
         """Level by level: the next step of each run, then the effects of all of them."""
@@ -136,7 +143,7 @@ class Worker:
             self._leases.confirm()
             ours = self._held(going)
             level.deliver(ours, self._targets)
-            level.keep(ours, self._store, self._leases)
+            level.keep(ours, self._store, self._ledger, self._leases)
             going = [execution for execution in ours if execution.goes_on]
         self._limit = _pace(spent_s, len(self._held(executions)), self._batch)
 
@@ -159,12 +166,13 @@ class Worker:
         if outcomes:
             retry.insist(lambda: self._ledger.settle(outcomes))
         crash.point("worker.settled")
+        self._hint.send([execution.run.id for execution in ours if execution.waits])  # its children are ready
         self._leases.end()
         level.drop_checkpoints(self._ledger, self._store)
 
     def _overrun(self, execution: Execution) -> None:
         """Called by the heartbeat: settle the run whose step does not end, give all others back, and end the process."""
-        limit_s = execution.stage.step.seconds
+        limit_s = execution.stage.seconds
         error = Transient(f"the step was still running after {limit_s:g} s", code="STEP_TIMEOUT")
         execution.give_up(error, limit_s)
         with contextlib.suppress(LedgerError):
@@ -176,6 +184,12 @@ class Worker:
 def _unrouted(run: Run) -> Outcome:
     failure = Failure("UNROUTED", router.unrouted(run.arrival))
     return Outcome(run.id, run.token, State.WAITING, Status.UPLOADED, failure=failure)
+
+
+def _orphaned(run: Run, child: Child) -> Outcome:
+    """The configuration has changed since it was called, and a replay of the file goes by the one of now."""
+    said = f"the pipeline {child.pipeline!r} that was called is not configured any more; wharf replay {run.arrival.file_id}"
+    return Outcome(run.id, run.token, State.DEAD, Status.FAILED, failure=Failure("NO_PIPELINE", said, child.step))
 
 
 def _pace(spent_s: float, runs: int, batch: int) -> int:

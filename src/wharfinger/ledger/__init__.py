@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from wharfinger.model import Arrival, Event, FileRecord, Lease, Outcome, Run, State, Status
+from wharfinger.model import Arrival, Call, ChildRecord, Event, Family, FileRecord, Lease, Outcome, Run, State, Status
 
 MANY = 100
 """The most elements one call of a verb may carry (DynamoDB's TransactWriteItems ends there too)."""
@@ -53,8 +53,23 @@ class Ledger(Protocol):
         """Give back runs that were not begun: ready at once, no try counted. False where the token is stale."""
         ...
 
+    def spawn(self, calls: Sequence[Call]) -> list[list[bool] | None]:
+        """
+        Make the children that these leased runs call for, at most MANY children in all; None for a call whose token is stale.
+        Each child is ready, and its parent has one more to wait for. Of a child that the same call has made already nothing
+        changes: False where it has ended. One of an earlier call, of a run that was replayed since, starts again.
+        """
+        ...
+
+    def families(self, calls: Sequence[tuple[str, str]]) -> list[Family]:
+        """What became of the children of each (run, id of its call)."""
+        ...
+
     def settle(self, outcomes: Sequence[Outcome]) -> list[bool]:
-        """Record what became of claimed runs. A stale token changes nothing but leaves an event, and answers False."""
+        """
+        Record what became of claimed runs. A stale token changes nothing but leaves an event, and answers False. With the
+        last of its children to end, a run that waits for them is ready; one that is to wait while none is left is ready at once.
+        """
         ...
 
     def sweep(self, *, owner: str | None = None, crashed: bool = True) -> list[str]:
@@ -68,8 +83,9 @@ class Ledger(Protocol):
 
     def replay(self, files: Sequence[str]) -> list[bool]:
         """
-        Make the runs of these files ready again from the start, if they are not leased: tries and crashes forgotten, the checkpoint
-        void (it still names what it keeps). One that has begun is one more time replayed; one that has not stays as it is.
+        Make the runs of these files ready again from the start, if they are not leased and none of their children is left to end:
+        tries and crashes forgotten, the checkpoint void (it still names what it keeps). One that has begun is one more time
+        replayed; one that has not stays as it is.
         """
         ...
 
@@ -88,6 +104,9 @@ class Ledger(Protocol):
 
 LARGE = 8 << 20
 """Bytes. A run on a larger file is claimed alone, so that nobody waits behind it."""
+
+TROUBLES = 5
+"""Most errors of children that a Family tells."""
 
 POISON_CRASHES = 2
 """Crashes while running alone after which the bytes are held to be at fault."""
@@ -112,7 +131,8 @@ class Counts:
 
     files: Mapping[Status, int]
     bytes: int
-    runs: Mapping[State, int]
+    runs: Mapping[State, int]  # of files
+    children: Mapping[State, int]  # runs that others have called
     unrouted: int
     oldest_ready: float | None  # when the file of the oldest ready run arrived; epoch s
 
@@ -131,8 +151,13 @@ class Catalog(Protocol):
     def events(self, file_id: str) -> list[Event]:
         """
         The history of a file, oldest first. Kinds: arrived, transferred, failed, quarantined, retry, unrouted, released, expired (a
-        lease), stale (a settle that came too late), replayed, and renamed or removed (its name in the customers' tree).
+        lease), stale (a settle that came too late), replayed, spawned (children), waiting (for them), resumed, and renamed or
+        removed (its name in the customers' tree). What happens to a child has a kind such as `child.transferred`.
         """
+        ...
+
+    def children(self, run: str, *, limit: int = 100, after: str = "") -> list[ChildRecord]:
+        """The runs that this run has called, by id; `after` is the last id of the page before."""
         ...
 
     def counts(self) -> Counts:

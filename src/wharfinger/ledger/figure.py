@@ -24,29 +24,41 @@ class Tally:
         self._change["/".join(place)] += 1
         self._change["bytes"] += size
 
-    def moved(self, before: Place, after: Place, n: int = 1) -> None:
+    def spawned(self, place: Place) -> None:
+        """A child was made, and stands here."""
+        self._change[_name(place, is_child=True)] += 1
+
+    def moved(self, before: Place, after: Place, n: int = 1, *, is_child: bool = False) -> None:
         """So many runs moved."""
         if before[0] != after[0] and after[0] not in MOVES[before[0]]:
             raise LedgerError(f"a run that is {before[0]} cannot become {after[0]}", code="ILLEGAL_MOVE")
-        self._change["/".join(before)] -= n
-        self._change["/".join(after)] += n
+        self._change[_name(before, is_child=is_child)] -= n
+        self._change[_name(after, is_child=is_child)] += n
 
     def changes(self) -> list[tuple[str, int]]:
-        """What is to be added to which sum: runs and their files' status ("ready/uploaded"), and "bytes"."""
+        """What is to be added to which sum: runs and their files' status ("ready/uploaded"), "child/ready/queued", and "bytes"."""
         return [(name, n) for name, n in self._change.items() if n]
 
 
-def places(sums: Mapping[str, int]) -> dict[Place, int]:
-    """How many runs stand in each place."""
-    split = {tuple(name.split("/")): n for name, n in sums.items() if "/" in name}
-    return {(State(state), Status(status)): n for (state, status), n in split.items()}
+def _name(place: Place, *, is_child: bool) -> str:
+    return "/".join(("child", *place) if is_child else place)
 
 
-def counts(places: Mapping[Place, int], size: int, oldest: int | None) -> Counts:
-    """The figures of a catalogue: so many runs in each place, `size` bytes in all, the oldest ready one of `oldest` (µs)."""
-    files = dict.fromkeys(Status, 0)
-    runs = dict.fromkeys(State, 0)
-    for (state, status), n in places.items():
+def places(sums: Mapping[str, int], *, are_children: bool = False) -> dict[Place, int]:
+    """How many runs stand in each place: those of files, or those that others have called."""
+    names = {tuple(name.split("/")): n for name, n in sums.items()}
+    length = 3 if are_children else 2
+    return {(State(name[-2]), Status(name[-1])): n for name, n in names.items() if len(name) == length}
+
+
+def counts(sums: Mapping[str, int], oldest: int | None) -> Counts:
+    """The figures of a catalogue, from the sums; the oldest ready run is one of `oldest` (µs)."""
+    files, runs, children = dict.fromkeys(Status, 0), dict.fromkeys(State, 0), dict.fromkeys(State, 0)
+    found = places(sums)
+    for (state, status), n in found.items():
         files[status] += n
         runs[state] += n
-    return Counts(files, size, runs, places.get((State.WAITING, Status.UPLOADED), 0), row.seconds(oldest))
+    for (state, _), n in places(sums, are_children=True).items():
+        children[state] += n
+    unrouted = found.get((State.WAITING, Status.UPLOADED), 0)
+    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, row.seconds(oldest))

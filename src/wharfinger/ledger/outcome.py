@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wharfinger.ledger import chain, row
+import orjson
+
+from wharfinger.ledger import MANY, chain, row
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.run import Found
+from wharfinger.ledger.run import WAITING, Found
 from wharfinger.model import Outcome, State, Status
 
 LEGAL: Mapping[State, frozenset[Status]] = {
     State.DONE: frozenset({Status.TRANSFERRED}),
     State.DEAD: frozenset({Status.FAILED, Status.QUARANTINED}),
     State.READY: frozenset({Status.PROCESSING}),
-    State.WAITING: frozenset({Status.UPLOADED}),
+    State.WAITING: frozenset({Status.UPLOADED, Status.PROCESSING}),
 }
 """What an outcome may say of the file, by the state it gives the run."""
 
-_KINDS = {State.READY: "retry", State.WAITING: "unrouted"}
+ENDS = frozenset({State.DONE, State.DEAD})
+"""With these a run has come to its end."""
+
+_KINDS = {Status.PROCESSING: "retry", Status.UPLOADED: "unrouted"}
 
 Revisions = Mapping[tuple[str, str], int]
 """The number of each (revision, pipeline)."""
@@ -43,10 +48,22 @@ def judge(
             continue
         if found.state == State.LEASED and found.token == o.token and o.run not in accepted:
             accepted[o.run] = o
-            told.append(Told(o.run, _KINDS.get(o.state, o.status), _story(o, found), number(o, revisions)))
+            told.append(found.told(_kind(o), _story(o, found), number(o, revisions)))
         else:
-            told.append(Told(o.run, "stale", {"token": o.token, "latest": found.token, "outcome": o.state}))
+            told.append(found.told("stale", {"token": o.token, "latest": found.token, "outcome": o.state}))
     return accepted, told
+
+
+def is_waiting(o: Outcome) -> bool:
+    """Whether the run waits for children."""
+    return (o.state, o.status) == WAITING
+
+
+def output(o: Outcome, found: Found) -> str | None:
+    """What a child has delivered, for its parent to tell."""
+    if found.parent is None or o.state != State.DONE:
+        return None
+    return orjson.dumps(o.delivered[:MANY]).decode()
 
 
 def number(o: Outcome, revisions: Revisions) -> int | None:
@@ -72,6 +89,10 @@ def error(o: Outcome) -> str:
 def readable(text: str) -> str:
     """`text` without what databases cannot hold: lone surrogates, and NUL."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _kind(o: Outcome) -> str:
+    return "waiting" if is_waiting(o) else _KINDS.get(o.status, o.status)
 
 
 def _story(o: Outcome, found: Found) -> dict[str, Any]:

@@ -9,7 +9,7 @@ other, and another's one file comes next, however slow the workers are and whate
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 Work = tuple[str, int]
 """A customer, and what the work costs of that customer's share; µs."""
@@ -30,6 +30,16 @@ def ranks(work: Sequence[Work], last: Mapping[str, int]) -> list[int]:
         left[customer] -= _paid(cost)
         found.append(last[customer] - left[customer])
     return found
+
+
+def child_cost(size: int) -> int:
+    """What a child run on so many bytes costs of its customer's share, in µs: 1 ms, and 1 ms for each MiB."""
+    return 1000 + size // 1049
+
+
+def to_work(found: Iterable[tuple[str, str, int, str | None, int]]) -> dict[str, Work]:
+    """What each run is that enters the queue once more: id, customer, cost of its file, the file of a child, bytes."""
+    return {id: (customer, child_cost(size) if file else cost) for id, customer, cost, file, size in found}
 
 
 def _paid(cost: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from wharfinger.model import Arrival, Checkpoint, Delivered, ObjectRef
+from wharfinger.model import Arrival, Checkpoint, Child, Delivered, ObjectRef
 
 ARRIVAL = 'bucket, key, version, size, sha256, customer, at, media_type, source, "user", session, cost, mtime'
 """The columns of table `file` that make an Arrival."""
@@ -67,9 +67,33 @@ def to_checkpoint(text: str | None) -> Checkpoint | None:
     if text is None:
         return None
     data = orjson.loads(text)
-    inputs = tuple((ObjectRef(**ref), name, media_type) for ref, name, media_type in data["inputs"])
+    inputs = _to_inputs(data["inputs"])
     kept = tuple(ObjectRef(**ref) for ref in data.get("kept", ()))  # a ledger of version 1 does not tell
     return Checkpoint(data["step"], inputs, data["facts"], data["revision"], to_delivered(data["delivered"]), kept)
+
+
+def from_child(child: Child) -> str:
+    """The JSON of what it works on; what is kept for it is in its checkpoint."""
+    parts = {
+        "pipeline": child.pipeline,
+        "revision": child.revision,
+        "step": child.step,
+        "member": child.member,
+        "inputs": child.inputs,
+    }
+    return orjson.dumps(parts).decode()
+
+
+def to_child(text: str | None) -> Child | None:
+    """The Child that `from_child` wrote."""
+    if text is None:
+        return None
+    data = orjson.loads(text)
+    return Child(data["pipeline"], data["revision"], data["step"], data["member"], _to_inputs(data["inputs"]))
+
+
+def _to_inputs(items: list[Any]) -> tuple[tuple[ObjectRef, str, str], ...]:
+    return tuple((ObjectRef(**ref), name, media_type) for ref, name, media_type in items)
 
 
 def to_delivered(items: list[dict[str, Any]]) -> tuple[Delivered, ...]:

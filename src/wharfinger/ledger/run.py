@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from wharfinger.ledger import LARGE, POISON_CRASHES, row
-from wharfinger.ledger.figure import Place
+from wharfinger.ledger.figure import Place, Tally
 from wharfinger.ledger.history import Told
 from wharfinger.model import Lease, State, Status
 
 UPLOADED: Place = (State.READY, Status.UPLOADED)
 QUEUED: Place = (State.READY, Status.QUEUED)
 PROCESSING: Place = (State.LEASED, Status.PROCESSING)
+WAITING: Place = (State.WAITING, Status.PROCESSING)
 TRANSFERRED: Place = (State.DONE, Status.TRANSFERRED)
 POISONED: Place = (State.DEAD, Status.QUARANTINED)
 
@@ -39,6 +40,27 @@ class Found:
     owner: str | None
     claimed: int | None  # µs
     has_checkpoint: int  # that is not void
+    waits: int  # for so many children
+    parent: str | None
+    file: str | None  # of a child
+    pipeline: str | None  # of a child
+    member: str | None  # of a child
+
+    @property
+    def history(self) -> str:
+        """Whose events are its own: the file's."""
+        return self.file or self.id
+
+    def told(self, kind: str, data: Mapping[str, Any], revision: int | None = None) -> Told:
+        """A fact for the history of its file; of a child it says whose it is."""
+        if self.file is None:
+            return Told(self.id, kind, data, revision)
+        whose = {"run": self.id, "child": self.pipeline} | ({"member": self.member} if self.member else {})
+        return Told(self.file, f"child.{kind}", {**data, **whose}, revision)
+
+    def move(self, place: Place, tally: Tally) -> None:
+        """Count it where it stands now."""
+        tally.moved(self.place, place, is_child=self.parent is not None)
 
     @property
     def place(self) -> Place:
@@ -49,6 +71,11 @@ class Found:
     def claim(self) -> dict[str, Any]:
         """Who holds it, as events tell it."""
         return {"owner": self.owner, "token": self.token, "claimed": row.seconds(self.claimed)}
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether a file may be played again by it: nobody works on it, or on anything that it called."""
+        return self.state != State.LEASED and not self.waits and self.parent is None
 
     @property
     def is_fresh(self) -> bool:
@@ -70,11 +97,11 @@ class Lost:
 def lose(found: Found, cause: str) -> Lost:
     """The run is to be claimed alone from now on; one that was alone already has crashed, and may do so only so often."""
     crashes = found.crashes + found.solo
-    expired = Told(found.id, "expired", {**found.claim, "cause": cause, "alone": bool(found.solo)})
+    expired = found.told("expired", {**found.claim, "cause": cause, "alone": bool(found.solo)})
     if crashes < POISON_CRASHES:
         return Lost(QUEUED, crashes, None, (expired,))
     failure = {"code": "POISON", "message": POISON, "step": ""}
-    told = expired, Told(found.id, "quarantined", {"error": failure})
+    told = expired, found.told("quarantined", {"error": failure})
     return Lost(POISONED, crashes, f"POISON: {POISON}", told)
 
 

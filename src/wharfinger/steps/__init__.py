@@ -26,6 +26,7 @@ class Reader(Protocol):
     size: int  # bytes
     sha256: str  # hex, where it is known already (an object of the store has it); else ""
     arrival: Arrival  # the file in custody that this input comes from
+    member: str  # its path in the archive, where a pipeline is called for each member of one; else ""
 
     def read(self, size: int = -1, /) -> bytes: ...  # noqa: D102
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int: ...  # noqa: D102

@@ -31,11 +31,22 @@ class Variable:
     of: Callable[[Reader], str]
 
 
+def _folder(source: Reader) -> str:
+    return "/".join(filter(None, (source.arrival.key.rpartition("/")[0], source.member.rpartition("/")[0])))
+
+
 VARIABLES: Mapping[str, Variable] = {
     "name": Variable("the name, as the steps before have left it", "orders.csv.gz", lambda r: r.name),
     "stem": Variable("the name without its last suffix", "orders.csv", lambda r: splitext(r.name)[0]),
     "suffix": Variable("the last suffix with its dot, or nothing", ".gz", lambda r: splitext(r.name)[1]),
-    "folder": Variable("the folder it arrived in", "acme/inbound", lambda r: r.arrival.key.rpartition("/")[0]),
+    "folder": Variable(
+        "the folder it arrived in; of a member of an archive, with its folder there", "acme/inbound", _folder
+    ),
+    "member": Variable(
+        "the path of a member in its archive; of anything else its name",
+        "2026/orders.csv",
+        lambda r: r.member or r.name,
+    ),
     "key": Variable("the whole key it arrived under", "acme/inbound/orders.csv.gz", lambda r: r.arrival.key),
     "customer": Variable("the customer", "acme", lambda r: r.arrival.customer),
     "user": Variable("the user who sent it", "acme-erp", lambda r: r.arrival.user),

@@ -116,6 +116,8 @@ def check(step: Step) -> None:
 class Input:
     """A Reader of a file that refuses to be read into memory whole."""
 
+    member = ""
+
     def __init__(self, path: Path, name: str, of: Arrival | None) -> None:
         self.path, self.name = path, name
         self.size = path.stat().st_size

@@ -53,29 +53,35 @@ def is_document(archive: ZipFile) -> bool:
     return not _DOCUMENTS.isdisjoint(archive.NameToInfo)
 
 
-def only_member(archive: ZipFile, source: Reader, guard: Guard) -> ZipInfo:
-    """The one file in the archive; folders and what macOS adds do not count. Raises Rejected if the archive is not sound."""
+def members(archive: ZipFile, source: Reader, guard: Guard) -> list[ZipInfo]:
+    """The files in the archive; folders and what macOS adds do not count. Raises Rejected if it is not sound, or has none."""
     entries = archive.infolist()
     guard.admit((entry.orig_filename, entry.file_size) for entry in entries)
     _check_ranges(entries, source, archive.start_dir)
     for entry in entries:
         _check(entry)
     _check_distinct(entries)
-    members = [entry for entry in entries if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")]
-    if not members:
+    found = [entry for entry in entries if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")]
+    if not found:
         raise Rejected("the archive has no file in it", code="ARCHIVE_EMPTY", fix="ask the sender what was meant")
-    if len(members) > 1:
-        names = ", ".join(shown(entry.filename) for entry in members[:3]) + (", ..." if len(members) > 3 else "")
+    return found
+
+
+def only_member(archive: ZipFile, source: Reader, guard: Guard) -> ZipInfo:
+    """The one file in the archive, as `members` tells them. Raises Rejected if the archive is not sound, or has more."""
+    found = members(archive, source, guard)
+    if len(found) > 1:
+        names = ", ".join(shown(entry.filename) for entry in found[:3]) + (", ..." if len(found) > 3 else "")
         raise Rejected(
-            f"the archive has {len(members):,} files in it: {names}",
+            f"the archive has {len(found):,} files in it: {names}",
             code="ARCHIVE_MULTIPLE_MEMBERS",
-            fix="have one file sent in each archive, or deliver archives as they are, without this step",
+            fix="call a pipeline for `each: member`, have one file sent in each archive, or deliver archives as they are",
         )
-    return members[0]
+    return found[0]
 
 
 def contents(entry: ZipInfo, source: Reader, guard: Guard) -> Iterator[bytes]:
-    """The bytes of a member that `only_member` has checked. Raises Rejected, at the latest with the last of them."""
+    """The bytes of a member that `members` has checked. Raises Rejected, at the latest with the last of them."""
     source.seek(_local_header(entry, source)[0])
     stored = entry.compress_type == ZIP_STORED
     size = crc = 0

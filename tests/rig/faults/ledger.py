@@ -12,7 +12,7 @@ import apsw
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.run import ALONE
-from wharfinger.ledger.sqlite import connection, figure, lease, queue, recover, run, settle, tree
+from wharfinger.ledger.sqlite import child, connection, figure, lease, queue, recover, run, settle, tree
 from wharfinger.ledger.sqlite.accounts import SqliteAccounts
 from wharfinger.ledger.sqlite.catalog import SqliteCatalog
 from wharfinger.ledger.sqlite.queue import SqliteLedger
@@ -86,6 +86,22 @@ def settles_for_anybody() -> None:
         return honest(tx, [replace(each, token=runs[each.run].token) for each in outcomes], *more)
 
     settle.settle = settle_latest
+
+
+def forgets_who_waits() -> None:
+    """Nobody is told that a child has ended."""
+    child.ended = lambda *_: None
+
+
+def wakes_afterwards() -> None:
+    """A parent is woken after its child's end was committed, not with it."""
+    honest = child.ended
+
+    def ended(tx: apsw.Connection, *more: Any) -> None:
+        tx.execute("COMMIT; BEGIN IMMEDIATE")
+        honest(tx, *more)
+
+    child.ended = ended
 
 
 def counts_every_retry() -> None:

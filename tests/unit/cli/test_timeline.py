@@ -48,3 +48,15 @@ def test_a_failure_tells_its_code_its_step_and_the_next_try() -> None:
 def test_an_event_of_an_unknown_kind_is_shown_by_its_name() -> None:
     (line,) = timeline([event(1, NOW, "teleported", strange={"deep": 1})], stamp)
     assert (line.event, line.text) == ("teleported", ())
+
+
+def test_what_happened_to_a_child_says_whose_it_is() -> None:
+    whose = {"run": "01KJMQ", "child": "rows", "member": "2026/a.csv"}
+    told = [*timeline([event(1, NOW, "child.transferred", claimed=NOW, owner="w", pipeline="rows", **whose)], stamp)]
+    assert [line.event for line in told] == ["child.claimed", "child.transferred"]
+    assert told[1].text == ("rows of 2026/a.csv, run 01KJMQ",)
+
+
+def test_children_that_were_made_are_counted() -> None:
+    (line,) = timeline([event(1, NOW, "spawned", step="each", children=["A", "B"])], stamp)
+    assert line.text == ("2 child runs by each",)

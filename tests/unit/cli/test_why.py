@@ -48,3 +48,9 @@ def test_a_dead_letter_is_told_to_be_replayed() -> None:
 def test_every_state_but_done_has_a_reason() -> None:
     reasons = {state: why(replace(record(), state=state), TRIES, NOW) for state in State}
     assert [state for state, reason in reasons.items() if reason is None] == [State.DONE]
+
+
+def test_who_waits_for_children_says_for_how_many() -> None:
+    reason = why(record(state=State.WAITING, status=Status.PROCESSING, waits=3), TRIES, NOW)
+    assert reason is not None
+    assert (reason.text, reason.next) == ("3 child runs to end", f"wharf file {record().file_id}")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from wharfinger.config import condition
 from wharfinger.config.expression import And, Compare, Exists, Expr, Glob, In, Literal, Name, Not, Or, names
-from wharfinger.config.grammar import CUSTOMER, FILE
+from wharfinger.config.grammar import CUSTOMER, FILE, MEMBER
 
 CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("conditions.json").read_text(encoding="utf-8"))
 
@@ -222,10 +222,14 @@ def test_examples_of_the_page_are_conditions() -> None:
 
 
 def test_every_name_is_in_the_page() -> None:
-    names = [f"file.{name}" for name in FILE] + [f"customer.{name}" for name in CUSTOMER]
+    names = (
+        [f"file.{name}" for name in FILE]
+        + [f"customer.{name}" for name in CUSTOMER]
+        + [f"member.{name}" for name in MEMBER]
+    )
     assert [name for name in names if f"| `{name}` | {_meaning(name)} |" not in PAGE] == []
 
 
 def _meaning(name: str) -> str:
     root, field = name.split(".")
-    return {"file": FILE, "customer": CUSTOMER}[root][field]
+    return {"file": FILE, "customer": CUSTOMER, "member": MEMBER}[root][field]

@@ -191,7 +191,7 @@ pipelines:
         "wharf.yaml:20:83: pipelines.claims.steps[2].with.limits.ratio: expected a whole number of at least 1, found the number inf",
         "wharf.yaml:21:9: pipelines.claims.steps[3].with.to: is missing; expected text, such as lake",
         "wharf.yaml:21:9: pipelines.claims.steps[3].name: an earlier step is called 'send' already; give this one a `name` of its own",
-        "wharf.yaml:22:9: pipelines.claims.steps[4].uses: is missing; expected text, such as deliver",
+        "wharf.yaml:22:9: pipelines.claims.steps[4]: a step has exactly one of `uses`, `pipeline`, `parallel`, `choose`, `copies`",
         "wharf.yaml:23:28: pipelines.claims.steps[5].name: expected a name of at most 64 letters, digits, '_' and '-', "
         "such as to-lake, found the text 'd.3'",
         "wharf.yaml:23:39: pipelines.claims.steps[5].with: mode 'small' needs a level of 5 or more",

@@ -27,6 +27,7 @@ WRITTEN = [
     settings.Destination,
     settings.PipelineEntry,
     settings.StepEntry,
+    settings.Branch,
     settings.Route,
     settings.Retry,
 ]
@@ -50,6 +51,7 @@ def test_every_section_is_in_the_page_once() -> None:
         "destinations.NAME",
         "pipelines.NAME",
         "pipelines.NAME.steps[N]",
+        "pipelines.NAME.steps[N].choose[N]",
         "pipelines.NAME.route",
         "pipelines.NAME.retry",
         "Steps",

@@ -8,7 +8,7 @@ import pytest
 
 from wharfinger.config.settings import Pipeline, Retry, Route
 from wharfinger.engine import router
-from wharfinger.model import Arrival
+from wharfinger.model import Arrival, Child
 
 FILE = Arrival(
     bucket="arrivals",
@@ -142,3 +142,23 @@ def _time(call: Any) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
+
+
+def test_a_pipeline_that_is_only_called_takes_nothing_and_says_so() -> None:
+    inner = replace(pipeline("inner"), is_routed=False)
+    assert router.match(FILE, [inner]) is None
+    [verdict] = router.explain(FILE, [inner])
+    assert str(verdict) == "inner: takes only what other pipelines hand it: it has no route"
+
+
+def test_conditions_see_the_member_of_an_archive() -> None:
+    ref = FILE.ref
+    child = Child("rows", "r", "each", "2026/a.csv", ((replace(ref, size=7), "a.csv", "text/csv"),))
+    assert router.view(FILE, {}, child)["member"] == {
+        "path": "2026/a.csv",
+        "name": "a.csv",
+        "size": 7,
+        "media_type": "text/csv",
+    }
+    assert "member" not in router.view(FILE, {}, replace(child, member=""))
+    assert "member" not in router.view(FILE)

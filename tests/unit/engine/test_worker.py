@@ -10,27 +10,18 @@ from typing import Any
 
 import pytest
 
+from rig.draining import drain
 from rig.waiting import wait_until
 from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
 from wharfinger.config.settings import Retry, Route
 from wharfinger.engine.failure import RESPITE_S
-from wharfinger.engine.worker import EXPRESS_BATCH, Worker
+from wharfinger.engine.worker import EXPRESS_BATCH
 from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError
 from wharfinger.ingest import land
 from wharfinger.ledger import LARGE
 from wharfinger.model import Arrival, Delivered, Outcome, State, Status, file_id
 from wharfinger.steps import Output, Reader, Result, Scratch
 from wharfinger.store import Delivery, noted_delivery
-
-
-def drain(worker: Worker, *, seconds: float = 20.0) -> None:
-    """Work until nothing is ready, now or soon."""
-    deadline = time.monotonic() + seconds
-    idle = 0
-    while idle < 3:
-        assert time.monotonic() < deadline
-        idle = 0 if worker.turn() else idle + 1
-        time.sleep(0.02 if idle else 0)
 
 
 def test_files_are_delivered_byte_for_byte(yard: Yard) -> None:

@@ -16,7 +16,7 @@ from wharfinger.steps.template import VARIABLES, Template, makes_key, makes_name
 class File(io.BytesIO):
     """As much of a Reader as a template sees."""
 
-    media_type, size, sha256 = "text/csv", 0, ""
+    media_type, size, sha256, member = "text/csv", 0, "", ""
 
     def __init__(self, name: str = "orders.2024.csv.gz", key: str = "acme/in bound/orders.csv.gz") -> None:
         self.name = name
@@ -28,6 +28,7 @@ MADE = {
     "{name}": "orders.2024.csv.gz",
     "{stem}|{suffix}": "orders.2024.csv|.gz",
     "{folder}/{name}": "acme/in bound/orders.2024.csv.gz",
+    "{member}": "orders.2024.csv.gz",
     "{key}": "acme/in bound/orders.csv.gz",
     "{customer}-{user}": "acme-acme-erp",
     "{version}": testkit.VERSION,
@@ -54,6 +55,20 @@ MISTAKES = {
     "a{b": "'a{b' has a lone '{' at character 2; write '{{' for a brace",
     "a}": "'a}' has a lone '}' at character 2; write '}}' for a brace",
 }
+
+
+@pytest.mark.parametrize(
+    ("member", "made"),
+    [
+        ("", "acme/in bound|orders.2024.csv.gz"),
+        ("a.csv", "acme/in bound|a.csv"),
+        ("2026/11/a.csv", "acme/in bound/2026/11|2026/11/a.csv"),
+    ],
+)
+def test_a_member_of_an_archive_has_its_folder_there(member: str, made: str) -> None:
+    source = File()
+    source.member = member
+    assert Template("{folder}|{member}").render(source) == made
 
 
 @pytest.mark.parametrize(("text", "made"), MADE.items())

@@ -6,12 +6,12 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter
+from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter, child
 from wharfinger.ledger.figure import counts
 from wharfinger.ledger.postgres import figure, history
 from wharfinger.ledger.postgres.connection import Connections, Transaction, first, rows
 from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
-from wharfinger.model import Event, FileRecord
+from wharfinger.model import ChildRecord, Event, FileRecord
 
 _BY_TIME = "FROM file f JOIN run r ON r.id = f.file_id LEFT JOIN revision v ON v.n = r.revision"
 _BY_STATUS = (
@@ -42,14 +42,15 @@ class PostgresCatalog:
         """See Catalog."""
         return self._connections.snapshot(lambda db: history.read(db, file_id))
 
+    def children(self, run: str, *, limit: int = 100, after: str = "") -> list[ChildRecord]:
+        """See Catalog."""
+        sql = child.CHILDREN.replace("?", "%s")
+        return [child.record(r) for r in self._connections.read(lambda db: rows(db, sql, run, after, limit))]
+
     def counts(self) -> Counts:
         """See Catalog."""
 
-        def work(db: Transaction) -> Counts:
-            places, size = figure.read(db)
-            return counts(places, size, first(db, OLDEST)[0])
-
-        return self._connections.snapshot(work)
+        return self._connections.snapshot(lambda db: counts(figure.read(db), first(db, OLDEST)[0]))
 
     def newest_version(self) -> str:
         """See Catalog."""

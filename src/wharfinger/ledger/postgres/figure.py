@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wharfinger.ledger.figure import Place, Tally, places
+from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.postgres.connection import Transaction, columns, rows
 
 SLOTS = 64
@@ -30,9 +30,6 @@ def serve(tx: Transaction, rank: int) -> None:
     tx.execute(_SERVE, (rank,))
 
 
-def read(db: Transaction) -> tuple[dict[Place, int], int]:
-    """How many runs stand in each place, and how many bytes arrived in all."""
-    sums: dict[str, int] = dict(
-        rows(db, "SELECT name, sum(value)::bigint FROM figure WHERE name <> 'turn' GROUP BY name")
-    )
-    return places(sums), sums.get("bytes", 0)
+def read(db: Transaction) -> dict[str, int]:
+    """The sums by name (see Tally)."""
+    return dict(rows(db, "SELECT name, sum(value)::bigint FROM figure WHERE name <> 'turn' GROUP BY name"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from psycopg import Cursor
@@ -10,6 +10,7 @@ from psycopg import Cursor
 from wharfinger.ledger import row
 from wharfinger.ledger.history import Told, data, firsts, following
 from wharfinger.ledger.postgres.connection import Transaction, columns, first, rows
+from wharfinger.ledger.run import Found
 from wharfinger.model import Event
 
 _INTO = """
@@ -41,6 +42,14 @@ def begin(tx: Transaction, files: Sequence[tuple[Any, ...]]) -> None:
 def heads(tx: Transaction, files: Sequence[str]) -> Heads:
     """Ask for the last events of these files, whose runs the transaction has locked: nobody else adds to their histories."""
     return tx.execute(_HEADS, ([*files],))
+
+
+def heads_of(tx: Transaction, runs: Collection[Found]) -> Heads:
+    """Ask for the last events of the files of these runs, which the transaction has locked; it locks those files' own runs, too."""
+    files = {found.history for found in runs}
+    if others := sorted(files - {found.id for found in runs}):
+        tx.execute(_OWN, (others,))
+    return heads(tx, sorted(files))
 
 
 def append(tx: Transaction, at_us: int, told: Sequence[Told], heads: Heads) -> None:

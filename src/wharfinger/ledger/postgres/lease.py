@@ -9,7 +9,6 @@ from typing import Any
 
 from wharfinger.ledger import LARGE, MANY, row
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.history import Told
 from wharfinger.ledger.postgres import figure, history
 from wharfinger.ledger.postgres.connection import Transaction, columns, shared
 from wharfinger.ledger.postgres.run import UNCLAIMED, named
@@ -40,10 +39,10 @@ WITH head AS MATERIALIZED (
   UPDATE run SET state = 'leased', status = 'processing', token = token + 1, owner = %(owner)s, claimed = %(now)s,
     due = %(deadline)s
   FROM head WHERE run.id = head.id
-  RETURNING run.id, head.rank, head.status, token, tries, crashes, solo, checkpoint, resumes, replays
+  RETURNING run.id, head.rank, head.status, token, tries, crashes, solo, checkpoint, resumes, replays, input, run.size, file
 )
-SELECT leased.*, f.{row.ARRIVAL.replace(", ", ", f.")} FROM leased JOIN file f ON f.file_id = leased.id
-ORDER BY leased.rank, f.size, f.file_id
+SELECT leased.*, f.{row.ARRIVAL.replace(", ", ", f.")} FROM leased JOIN file f ON f.file_id = coalesce(leased.file, leased.id)
+ORDER BY leased.rank, leased.size, leased.id
 """
 
 _EXTEND = "UPDATE run SET due = %s WHERE id = ANY(%s::text[])"
@@ -99,13 +98,12 @@ def release(tx: Transaction, leases: Sequence[Lease], now_us: int) -> list[bool]
 
 def give_back(tx: Transaction, runs: Sequence[Found], now_us: int) -> None:
     """Make these, which are leased and locked, ready again."""
-    ids = [found.id for found in runs]
-    heads = history.heads(tx, ids)
-    tx.execute(_RELEASE, (ids,))
-    history.append(tx, now_us, [Told(found.id, "released", found.claim) for found in runs], heads)
+    heads = history.heads_of(tx, runs)
+    tx.execute(_RELEASE, ([found.id for found in runs],))
+    history.append(tx, now_us, [found.told("released", found.claim) for found in runs], heads)
     tally = Tally()
     for found in runs:
-        tally.moved(found.place, QUEUED)
+        found.move(QUEUED, tally)
     figure.write(tx, tally)
 
 
@@ -117,13 +115,13 @@ def checkpoint(text: str | None, resumes: bool) -> Checkpoint | None:
 
 def _count(tx: Transaction, head: Sequence[tuple[Any, ...]]) -> None:
     tally = Tally()
-    for status, n in Counter(r[2] for r in head).items():
-        tally.moved((State.READY, Status(status)), PROCESSING, n)
+    for (status, is_child), n in Counter((r[2], r[10] is not None) for r in head).items():
+        tally.moved((State.READY, Status(status)), PROCESSING, n, is_child=is_child)
     figure.write(tx, tally)
     figure.serve(tx, head[-1][1])
 
 
 def _run(r: tuple[Any, ...], deadline: float) -> Run:
-    id, _, _, token, tries, crashes, solo, text, resumes, replays, *arrival = r
-    resumed = checkpoint(text, resumes)
-    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), resumed, replays)
+    id, _, _, token, tries, crashes, solo, text, resumes, replays, child, _, _, *arrival = r
+    resumed, called = checkpoint(text, resumes), row.to_child(child)
+    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), resumed, replays, called)

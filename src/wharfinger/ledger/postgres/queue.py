@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from wharfinger.ledger import outcome, row
-from wharfinger.ledger.postgres import lease, recover
+from wharfinger.ledger.postgres import child, lease, recover
 from wharfinger.ledger.postgres import settle as settling
 from wharfinger.ledger.postgres.arrive import arrive, known, unknown
 from wharfinger.ledger.postgres.connection import Connections, Transaction, columns, first, rows
 from wharfinger.ledger.verb import ANY_SIZE, refuse_limit, refuse_more
-from wharfinger.model import Arrival, Lease, Outcome, Run
+from wharfinger.model import Arrival, Call, Family, Lease, Outcome, Run
 from wharfinger.telemetry import crash
 
 _INTERN = """
@@ -77,6 +77,19 @@ class PostgresLedger:
         """See Ledger."""
         refuse_more(leases)
         return self._connections.write(lambda tx: lease.release(tx, leases, self._now()))
+
+    def spawn(self, calls: Sequence[Call]) -> list[list[bool] | None]:
+        """See Ledger."""
+        refuse_more([each for call in calls for each in call.children])
+        if not calls:
+            return []
+        self._intern({(each.revision, each.pipeline) for call in calls for each in call.children})
+        return self._connections.write(lambda tx: child.spawn(tx, calls, self._revisions, self._now()))
+
+    def families(self, calls: Sequence[tuple[str, str]]) -> list[Family]:
+        """See Ledger."""
+        refuse_more(calls)
+        return self._connections.snapshot(lambda db: [child.family(db, run, call) for run, call in calls])
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """See Ledger. Raises ValueError, before anything is written, if a state does not go with its status."""

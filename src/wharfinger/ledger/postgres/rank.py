@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wharfinger.ledger.postgres.connection import Transaction, columns, rows
-from wharfinger.ledger.rank import Work, costs, ranks
+from wharfinger.ledger.rank import Work, costs, ranks, to_work
 
 _ENTER = """
 WITH turn AS MATERIALIZED (SELECT coalesce(max(value), 0) AS rank FROM figure WHERE name = 'turn')
@@ -16,7 +16,10 @@ SET rank = greatest(excluded.rank, share.rank + excluded.rank - (SELECT rank FRO
 RETURNING customer, rank
 """
 
-_COST = "SELECT file_id, customer, cost FROM file WHERE file_id = ANY(%s::text[])"
+_COST = """
+SELECT r.id, f.customer, f.cost, r.file, r.size FROM run r JOIN file f ON f.file_id = coalesce(r.file, r.id)
+WHERE r.id = ANY(%s::text[])
+"""
 
 
 def enter(tx: Transaction, work: Sequence[Work]) -> list[int]:
@@ -29,5 +32,5 @@ def enter_again(tx: Transaction, ids: Sequence[str]) -> dict[str, int]:
     """The ranks of runs that enter the queue once more, for a retry or a replay: they pay as new work does."""
     if not ids:
         return {}
-    work = {id: (customer, cost) for id, customer, cost in rows(tx, _COST, [*ids])}
+    work = to_work(rows(tx, _COST, [*ids]))
     return dict(zip(work, enter(tx, [*work.values()])))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wharfinger.ledger import MANY
+from wharfinger.ledger.child import fewer
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.postgres import figure, history, lease, rank
+from wharfinger.ledger.postgres import child, figure, history, lease, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns, locked, rows
 from wharfinger.ledger.postgres.run import UNCLAIMED, find, named
-from wharfinger.ledger.run import ALONE, QUEUED, Found, lane, lose
-from wharfinger.model import Lease, State
+from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Found, lane, lose
+from wharfinger.model import Lease
 
 _EXPIRED = f"WHERE state = 'leased' AND due < %s ORDER BY due LIMIT {MANY} FOR NO KEY UPDATE SKIP LOCKED"
 _OWNED = f"WHERE state = 'leased' AND due IS NOT NULL AND owner = %s ORDER BY id LIMIT {MANY} FOR NO KEY UPDATE"
@@ -29,7 +30,9 @@ UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = again.lan
 FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS again(id, lane, rank) WHERE run.id = again.id
 """
 
-_IS_OBSOLETE = "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased'"  # the condition of index run_spent, word for word
+_IS_OBSOLETE = (  # the condition of index run_spent, word for word
+    "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0"
+)
 _OBSOLETE = f"SELECT id, token, checkpoint, resumes FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
 _DROP = f"""
 UPDATE run SET checkpoint = NULL, resumes = false FROM unnest(%s::text[], %s::bigint[]) AS dropped(id, token)
@@ -50,17 +53,21 @@ def lost(tx: Transaction, owner: str | None, now_us: int) -> list[Found]:
 
 def take_back(tx: Transaction, runs: Sequence[Found], cause: str, now_us: int) -> None:
     """Make them ready, to be claimed alone; one that was alone already has crashed, and may do so only so often."""
-    heads = history.heads(tx, [found.id for found in runs])
+    heads = history.heads_of(tx, runs)
     tally = Tally()
     told: list[Told] = []
+    ended: list[Found] = []
     changes = []
     for found in runs:
         lost = lose(found, cause)
         changes.append((found.id, *map(str, lost.place), lost.crashes, lost.error))
-        tally.moved(found.place, lost.place)
+        found.move(lost.place, tally)
         told += lost.told
+        ended += [found] if lost.place == POISONED else []
     tx.execute(_TAKE_BACK, columns(changes))
     figure.write(tx, tally)
+    if parents := sorted(fewer(ended)):
+        told += child.ended(tx, ended, (), named(tx, parents))
     history.append(tx, now_us, told, heads)
 
 
@@ -82,8 +89,8 @@ def drop_checkpoints(tx: Transaction, leases: Sequence[Lease]) -> list[bool]:
 
 
 def replay(tx: Transaction, files: Sequence[str], now_us: int) -> list[bool]:
-    """Start those again that are not leased; one that has not begun stays where it is in the queue."""
-    runs = {id: found for id, found in named(tx, files).items() if found.state != State.LEASED}
+    """Start those again that are at rest; one that has not begun stays where it is in the queue."""
+    runs = {id: found for id, found in named(tx, files).items() if found.is_at_rest}
     again = [found for found in runs.values() if not found.is_fresh]
     if again:
         _start_again(tx, again, now_us)
@@ -97,6 +104,6 @@ def _start_again(tx: Transaction, runs: Sequence[Found], now_us: int) -> None:
     tx.execute(_REPLAY, columns([(found.id, lane(found.size), ranks[found.id]) for found in runs]))
     tally = Tally()
     for found in runs:
-        tally.moved(found.place, QUEUED)
+        found.move(QUEUED, tally)
     figure.write(tx, tally)
-    history.append(tx, now_us, [Told(found.id, "replayed", {"after": found.status}) for found in runs], heads)
+    history.append(tx, now_us, [found.told("replayed", {"after": found.status}) for found in runs], heads)

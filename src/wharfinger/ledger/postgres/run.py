@@ -11,9 +11,20 @@ from wharfinger.model import State, Status
 
 UNCLAIMED = "owner = NULL, claimed = NULL, due = NULL"
 
-_FIND = "SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, resumes FROM run "
+_FIND = """
+SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, resumes, waits, parent, file,
+  input::json ->> 'pipeline', input::json ->> 'member' FROM run
+"""
 
 NAMED = "WHERE id = ANY(%s::text[]) ORDER BY id FOR NO KEY UPDATE"
+
+KIN = """
+WHERE id = ANY(ARRAY(
+  SELECT given.id FROM unnest(%s::text[]) AS given(id)
+  UNION ALL
+  SELECT unnest(ARRAY[child.parent, child.file]) FROM run child WHERE child.id = ANY(%s::text[]) AND child.parent IS NOT NULL
+)) ORDER BY id FOR NO KEY UPDATE
+"""
 
 
 def find(tx: Transaction, where: str, *values: Any) -> dict[str, Found]:
@@ -25,3 +36,8 @@ def find(tx: Transaction, where: str, *values: Any) -> dict[str, Found]:
 def named(tx: Transaction, ids: Sequence[str]) -> dict[str, Found]:
     """The runs of these ids that there are, locked."""
     return find(tx, NAMED, [*ids])
+
+
+def with_kin(tx: Transaction, ids: Sequence[str]) -> dict[str, Found]:
+    """The runs of these ids that there are; of children also their parents, and the runs that have their history. All are locked."""
+    return find(tx, KIN, [*ids], [*ids])

@@ -66,7 +66,16 @@ CREATE TABLE account (
 );
 """
 
-STEPS = (VERSION_1,)
+VERSION_2 = """
+-- Child runs (see ledger.sqlite.schema).
+ALTER TABLE run ADD COLUMN waits integer NOT NULL DEFAULT 0, ADD COLUMN parent text COLLATE "C",
+  ADD COLUMN file text COLLATE "C", ADD COLUMN call text, ADD COLUMN input text, ADD COLUMN output text;
+CREATE INDEX run_child ON run(parent, id) WHERE parent IS NOT NULL;
+DROP INDEX run_spent;
+CREATE INDEX run_spent ON run(id) WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0;
+"""
+
+STEPS = (VERSION_1, VERSION_2)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

@@ -6,29 +6,31 @@ from collections.abc import Mapping, Sequence
 
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.postgres import figure, history, rank
+from wharfinger.ledger.postgres import child, figure, history, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns
-from wharfinger.ledger.postgres.run import UNCLAIMED, named
+from wharfinger.ledger.postgres.run import UNCLAIMED, with_kin
 from wharfinger.ledger.run import Found
 from wharfinger.model import Outcome, State
 
 _SETTLE = f"""
 UPDATE run SET {UNCLAIMED.replace("due = NULL", "due = o.due")}, state = o.state, status = o.status, tries = run.tries + o.tries,
-  revision = o.revision, error = o.error, transferred = o.transferred, rank = coalesce(o.rank, run.rank)
+  revision = o.revision, error = o.error, transferred = o.transferred, rank = coalesce(o.rank, run.rank),
+  output = o.output
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::bigint[],
-  %s::bigint[]) AS o(id, state, status, due, tries, revision, error, transferred, rank)
+  %s::bigint[], %s::text[]) AS o(id, state, status, due, tries, revision, error, transferred, rank, output)
 WHERE run.id = o.id
 """
 
 
 def settle(tx: Transaction, outcomes: Sequence[Outcome], revisions: outcome.Revisions, now_us: int) -> list[bool]:
     """Record each outcome whose token is the latest; of the others, that they came too late."""
-    ids = sorted({o.run for o in outcomes})
-    runs = named(tx, ids)
-    heads = history.heads(tx, [*runs])
+    runs = with_kin(tx, sorted({o.run for o in outcomes}))
+    heads = history.heads_of(tx, runs.values())
     accepted, told = outcome.judge(outcomes, runs, revisions)
     if accepted:
         _write(tx, [*accepted.values()], runs, revisions, now_us)
+    ended = [runs[o.run] for o in accepted.values() if o.state in outcome.ENDS]
+    told += child.ended(tx, ended, {o.run for o in accepted.values() if outcome.is_waiting(o)}, runs)
     history.append(tx, now_us, told, heads)
     return [accepted.get(o.run) is o for o in outcomes]
 
@@ -44,9 +46,11 @@ def _write(
     tally = Tally()
     changes = []
     for o in outcomes:
-        tally.moved(runs[o.run].place, (o.state, o.status))
+        runs[o.run].move((o.state, o.status), tally)
         at = now_us if o.state == State.DONE else None
         what = (outcome.due(o), int(outcome.is_try(o)), outcome.number(o, revisions), outcome.error(o))
-        changes.append((o.run, str(o.state), str(o.status), *what, at, ranks.get(o.run)))
+        changes.append(
+            (o.run, str(o.state), str(o.status), *what, at, ranks.get(o.run), outcome.output(o, runs[o.run]))
+        )
     tx.execute(_SETTLE, columns(changes))
     figure.write(tx, tally)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter
+from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter, child
 from wharfinger.ledger.figure import counts
 from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
 from wharfinger.ledger.sqlite import figure, history
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
-from wharfinger.model import Event, FileRecord
+from wharfinger.model import ChildRecord, Event, FileRecord
 
 _BY_TIME = "FROM file f CROSS JOIN run r ON r.id = f.file_id LEFT JOIN revision v ON v.n = r.revision"
 _BY_STATUS = (
@@ -43,11 +43,15 @@ class SqliteCatalog:
         with self._connections.snapshot() as db:
             return history.read(db, file_id)
 
+    def children(self, run: str, *, limit: int = 100, after: str = "") -> list[ChildRecord]:
+        """See Catalog."""
+        with self._connections.reading() as db:
+            return [child.record(r) for r in rows(db, child.CHILDREN, run, after, limit)]
+
     def counts(self) -> Counts:
         """See Catalog."""
         with self._connections.snapshot() as db:
-            places, size = figure.read(db)
-            return counts(places, size, first(db, OLDEST)[0])
+            return counts(figure.read(db), first(db, OLDEST)[0])
 
     def newest_version(self) -> str:
         """See Catalog."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from wharfinger.ledger.figure import Place, Tally, places
+from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.sqlite.connection import insert, rows
 
 
@@ -14,7 +14,6 @@ def write(tx: apsw.Connection, tally: Tally) -> None:
     insert(tx, "figure(name, value)", tally.changes(), conflict=conflict)
 
 
-def read(db: apsw.Connection) -> tuple[dict[Place, int], int]:
-    """How many runs stand in each place, and how many bytes arrived in all."""
-    sums: dict[str, int] = dict(rows(db, "SELECT name, value FROM figure"))
-    return places(sums), sums.get("bytes", 0)
+def read(db: apsw.Connection) -> dict[str, int]:
+    """The sums by name (see Tally)."""
+    return dict(rows(db, "SELECT name, value FROM figure"))

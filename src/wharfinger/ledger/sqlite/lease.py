@@ -10,7 +10,6 @@ import apsw
 
 from wharfinger.ledger import LARGE, MANY, row
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.history import Told
 from wharfinger.ledger.run import LARGE_ALONE, PROCESSING, QUEUED, TOGETHER, is_held
 from wharfinger.ledger.sqlite import figure, history, rank
 from wharfinger.ledger.sqlite.connection import first, many, rows
@@ -36,9 +35,9 @@ UPDATE run SET due = NULL WHERE id IN
 """
 
 _HEAD_OF_LANE = f"""
-SELECT r.id, r.rank, r.status, r.token + 1, r.tries, r.crashes, r.solo, r.checkpoint, r.replays,
+SELECT r.id, r.rank, r.status, r.token + 1, r.tries, r.crashes, r.solo, r.checkpoint, r.replays, r.input,
   f.{row.ARRIVAL.replace(", ", ", f.")}
-FROM run r CROSS JOIN file f ON f.file_id = r.id
+FROM run r CROSS JOIN file f ON f.file_id = coalesce(r.file, r.id)
 WHERE {_READY} AND r.lane = ? AND r.size <= ? ORDER BY r.rank LIMIT ?
 """
 
@@ -62,8 +61,8 @@ def claim(tx: apsw.Connection, owner: str, limit: int, now_us: int, deadline_us:
     head = rows(tx, _HEAD_OF_LANE, lane, max_size, limit if lane == TOGETHER else 1)
     tx.execute(_LEASE, (owner, now_us, deadline_us, many([r[0] for r in head])))
     tally = Tally()
-    for status, n in Counter(r[2] for r in head).items():
-        tally.moved((State.READY, Status(status)), PROCESSING, n)
+    for (status, is_child), n in Counter((r[2], r[9] is not None) for r in head).items():
+        tally.moved((State.READY, Status(status)), PROCESSING, n, is_child=is_child)
     figure.write(tx, tally)
     rank.serve(tx, head[-1][1])
     return [_run(r, deadline_us / 1_000_000) for r in head]
@@ -85,15 +84,15 @@ def release(tx: apsw.Connection, leases: Sequence[Lease], now_us: int) -> list[b
     runs = named(tx, [lease.run for lease in leases])
     held = {lease.run: runs[lease.run] for lease in leases if is_held(runs, lease)}
     tx.execute(f"UPDATE run SET state = 'ready', status = 'queued', {UNCLAIMED} {NAMED}", (many([*held]),))
-    history.append(tx, now_us, [Told(found.id, "released", found.claim) for found in held.values()])
+    history.append(tx, now_us, [found.told("released", found.claim) for found in held.values()])
     tally = Tally()
     for found in held.values():
-        tally.moved(found.place, QUEUED)
+        found.move(QUEUED, tally)
     figure.write(tx, tally)
     return [is_held(runs, lease) and held.pop(lease.run, None) is not None for lease in leases]
 
 
 def _run(r: tuple[Any, ...], deadline: float) -> Run:
-    id, _, _, token, tries, crashes, solo, checkpoint, replays, *arrival = r
-    resumed = row.to_checkpoint(checkpoint)
-    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), resumed, replays)
+    id, _, _, token, tries, crashes, solo, checkpoint, replays, child, *arrival = r
+    resumed, called = row.to_checkpoint(checkpoint), row.to_child(child)
+    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), resumed, replays, called)

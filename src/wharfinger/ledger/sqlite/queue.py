@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from wharfinger.ledger import outcome, row
-from wharfinger.ledger.sqlite import lease, recover
+from wharfinger.ledger.run import is_held
+from wharfinger.ledger.sqlite import child, lease, recover
 from wharfinger.ledger.sqlite import settle as settling
 from wharfinger.ledger.sqlite.arrive import arrive, known
 from wharfinger.ledger.sqlite.connection import Connections, rows
+from wharfinger.ledger.sqlite.run import named
 from wharfinger.ledger.verb import ANY_SIZE, refuse_limit, refuse_more
-from wharfinger.model import Arrival, Lease, Outcome, Run
+from wharfinger.model import Arrival, Call, Family, Lease, Outcome, Run
 from wharfinger.telemetry import crash
 
 
@@ -63,6 +65,25 @@ class SqliteLedger:
         refuse_more(leases)
         with self._connections.writing() as tx:
             return lease.release(tx, leases, self._now())
+
+    def spawn(self, calls: Sequence[Call]) -> list[list[bool] | None]:
+        """See Ledger."""
+        refuse_more([each for call in calls for each in call.children])
+        self._intern({(each.revision, each.pipeline) for call in calls for each in call.children})
+        with self._connections.writing() as tx:
+            runs, now = named(tx, [call.run for call in calls]), self._now()
+            return [
+                child.spawn(tx, call, runs[call.run], self._revisions, now)
+                if is_held(runs, Lease(call.run, call.token))
+                else None
+                for call in calls
+            ]
+
+    def families(self, calls: Sequence[tuple[str, str]]) -> list[Family]:
+        """See Ledger."""
+        refuse_more(calls)
+        with self._connections.snapshot() as db:
+            return [child.family(db, run, call) for run, call in calls]
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """See Ledger. Raises ValueError, before anything is written, if a state does not go with its status."""

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import apsw
 
-from wharfinger.ledger.rank import Work, costs, ranks
+from wharfinger.ledger.rank import Work, costs, ranks, to_work
 from wharfinger.ledger.sqlite.connection import first, insert, many, rows
 
 _LAST = "SELECT customer, rank FROM share WHERE customer IN (SELECT value FROM json_each(?))"
-_COST = "SELECT file_id, customer, cost FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
+_COST = """
+SELECT r.id, f.customer, f.cost, r.file, r.size FROM json_each(?) wanted
+CROSS JOIN run r ON r.id = wanted.value CROSS JOIN file f ON f.file_id = coalesce(r.file, r.id)
+"""
 
 
 def enter(tx: apsw.Connection, work: Sequence[Work]) -> list[int]:
@@ -27,7 +30,7 @@ def enter_again(tx: apsw.Connection, ids: Sequence[str]) -> dict[str, int]:
     """The ranks of runs that enter the queue once more, for a retry or a replay: they pay as new work does."""
     if not ids:
         return {}
-    work = {id: (customer, cost) for id, customer, cost in rows(tx, _COST, many(ids))}
+    work = to_work(rows(tx, _COST, many(ids)))
     return dict(zip(work, enter(tx, [*work.values()])))
 
 

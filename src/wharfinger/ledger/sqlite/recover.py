@@ -9,11 +9,11 @@ import apsw
 from wharfinger.ledger import MANY, row
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.run import ALONE, QUEUED, Found, lane, lose
-from wharfinger.ledger.sqlite import figure, history, rank
+from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Found, lane, lose
+from wharfinger.ledger.sqlite import child, figure, history, rank
 from wharfinger.ledger.sqlite.connection import first, rows
 from wharfinger.ledger.sqlite.run import UNCLAIMED, find, named
-from wharfinger.model import Lease, State
+from wharfinger.model import Lease
 
 _TAKE_BACK = f"""
 UPDATE run SET {UNCLAIMED}, state = ?, status = ?, lane = max(lane, {ALONE}), solo = 1, crashes = ?, error = coalesce(?, error)
@@ -26,7 +26,9 @@ UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank =
 WHERE id = ?
 """
 
-_IS_OBSOLETE = "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased'"  # the condition of index run_spent, word for word
+_IS_OBSOLETE = (  # the condition of index run_spent, word for word
+    "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0"
+)
 _OBSOLETE = f"SELECT id, token, checkpoint FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
 _DROP = f"UPDATE run SET checkpoint = NULL WHERE id = ? AND token = ? AND {_IS_OBSOLETE} RETURNING id"
 
@@ -41,13 +43,16 @@ def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: in
     """Make them ready, to be claimed alone; one that was alone already has crashed, and may do so only so often."""
     tally = Tally()
     told: list[Told] = []
+    ended: list[Found] = []
     for found in runs:
         lost = lose(found, cause)
         tx.execute(_TAKE_BACK, (*lost.place, lost.crashes, lost.error, found.id))
-        tally.moved(found.place, lost.place)
+        found.move(lost.place, tally)
         told += lost.told
+        ended += [found] if lost.place == POISONED else []
     figure.write(tx, tally)
     history.append(tx, now_us, told)
+    child.ended(tx, ended, now_us)
 
 
 def obsolete_checkpoints(db: apsw.Connection) -> list[Lease]:
@@ -61,14 +66,14 @@ def drop_checkpoints(tx: apsw.Connection, leases: Sequence[Lease]) -> list[bool]
 
 
 def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]:
-    """Start those again that are not leased; one that has not begun stays where it is in the queue."""
-    runs = {id: found for id, found in named(tx, files).items() if found.state != State.LEASED}
+    """Start those again that are at rest; one that has not begun stays where it is in the queue."""
+    runs = {id: found for id, found in named(tx, files).items() if found.is_at_rest}
     again = [found for found in runs.values() if not found.is_fresh]
     ranks = rank.enter_again(tx, [found.id for found in again])
     tx.executemany(_REPLAY, [(lane(found.size), ranks[found.id], found.id) for found in again])
     tally = Tally()
     for found in again:
-        tally.moved(found.place, QUEUED)
+        found.move(QUEUED, tally)
     figure.write(tx, tally)
-    history.append(tx, now_us, [Told(found.id, "replayed", {"after": found.status}) for found in again])
+    history.append(tx, now_us, [found.told("replayed", {"after": found.status}) for found in again])
     return [id in runs for id in files]

@@ -15,7 +15,7 @@ UNCLAIMED = "owner = NULL, claimed = NULL, due = NULL"
 
 _FIND = (
     "SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, "
-    "coalesce(checkpoint ->> 'revision', '') <> '' FROM run "
+    "coalesce(checkpoint ->> 'revision', '') <> '', waits, parent, file, input ->> 'pipeline', input ->> 'member' FROM run "
 )
 
 

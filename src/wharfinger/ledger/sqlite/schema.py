@@ -74,7 +74,21 @@ VERSION_3 = """
 ALTER TABLE run ADD COLUMN replays INTEGER NOT NULL DEFAULT 0;
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3)
+VERSION_4 = """
+-- Child runs. A child works on objects of its own (`input`) for a `file`; `call` is the call of its parent that made it, `output`
+-- what it delivered. A parent `waits` for so many; until then nothing that its checkpoint keeps is spent.
+ALTER TABLE run ADD COLUMN waits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN parent TEXT;
+ALTER TABLE run ADD COLUMN file TEXT;
+ALTER TABLE run ADD COLUMN call TEXT;
+ALTER TABLE run ADD COLUMN input TEXT;
+ALTER TABLE run ADD COLUMN output TEXT;
+CREATE INDEX run_child ON run(parent, id) WHERE parent IS NOT NULL;
+DROP INDEX run_spent;
+CREATE INDEX run_spent ON run(id) WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 

@@ -9,13 +9,13 @@ import apsw
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.run import Found
-from wharfinger.ledger.sqlite import figure, history, rank
+from wharfinger.ledger.sqlite import child, figure, history, rank
 from wharfinger.ledger.sqlite.run import UNCLAIMED, named
 from wharfinger.model import Outcome, State
 
 _SETTLE = f"""
 UPDATE run SET {UNCLAIMED}, state = ?1, status = ?2, due = ?3, tries = tries + ?4, revision = ?5, error = ?6,
-  transferred = ?7, rank = coalesce(?8, rank) WHERE id = ?9
+  transferred = ?7, rank = coalesce(?8, rank), output = ?9 WHERE id = ?10
 """
 
 
@@ -25,6 +25,8 @@ def settle(tx: apsw.Connection, outcomes: Sequence[Outcome], revisions: outcome.
     accepted, told = outcome.judge(outcomes, runs, revisions)
     _write(tx, [*accepted.values()], runs, revisions, now_us)
     history.append(tx, now_us, told)
+    child.ended(tx, [runs[o.run] for o in accepted.values() if o.state in outcome.ENDS], now_us)
+    child.resume(tx, [o.run for o in accepted.values() if outcome.is_waiting(o)], now_us)
     return [accepted.get(o.run) is o for o in outcomes]
 
 
@@ -39,9 +41,9 @@ def _write(
     tally = Tally()
     rows = []
     for o in outcomes:
-        tally.moved(runs[o.run].place, (o.state, o.status))
+        runs[o.run].move((o.state, o.status), tally)
         at = now_us if o.state == State.DONE else None
         what = (outcome.due(o), outcome.is_try(o), outcome.number(o, revisions), outcome.error(o))
-        rows.append((o.state, o.status, *what, at, ranks.get(o.run), o.run))
+        rows.append((o.state, o.status, *what, at, ranks.get(o.run), outcome.output(o, runs[o.run]), o.run))
     tx.executemany(_SETTLE, rows)
     figure.write(tx, tally)

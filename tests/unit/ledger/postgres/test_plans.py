@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wharfinger.ledger import Filter, record, tree
+from wharfinger.ledger import Filter, child, record, tree
 from wharfinger.ledger.postgres import PostgresDatabase, arrive, catalog, history, lease, namespace, rank, recover, run
+from wharfinger.ledger.postgres import child as calling
 from wharfinger.ledger.postgres.connection import Connections
 from wharfinger.model import Status
 
@@ -22,6 +23,12 @@ STATEMENTS = {
     "find": (run._FIND + run.NAMED, (["R"],)),
     "expired": (run._FIND + recover._EXPIRED, (1,)),
     "owned": (run._FIND + recover._OWNED, ("o",)),
+    "kin": (run._FIND + run.KIN, (["R"], ["R"])),
+    "children of": (child.CHILDREN.replace("?", "%s"), ("R", "", 10)),
+    "family": (child.COUNTS.replace("?", "%s"), ("R", "C")),
+    "dead children": (child.DEAD.replace("?", "%s"), ("R", "C")),
+    "outputs": (child.OUTPUTS.replace("?", "%s"), ("R", "C")),
+    "fewer": (calling._FEWER, (["R"], [0], [None], [None], [None])),
     "take back": (recover._TAKE_BACK, (["R"], ["ready"], ["queued"], [0], [None])),
     "replay": (recover._REPLAY, (["R"], [0], [1])),
     "obsolete": (recover._OBSOLETE, ()),

@@ -1,0 +1,81 @@
+"""Pipelines that call pipelines, as a user sees them: the configuration of the how-to, served, and looked at."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+from rig.archives import zipped
+from rig.command import Wharf
+from rig.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/call-pipelines.md"
+[CONFIG] = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def place(wharf: Wharf) -> Wharf:
+    (wharf.place / "wharf.yaml").write_text(CONFIG)
+    (wharf.place / "outgoing").mkdir(exist_ok=True)
+    return wharf
+
+
+def sent(wharf: Wharf, name: str, data: bytes) -> str:
+    (wharf.place / name).write_bytes(data)
+    [row] = wharf("put", name, "--customer", "acme", "--json").json
+    return str(row["file_id"])
+
+
+def ended(wharf: Wharf, file_id: str) -> dict[str, object]:
+    def final() -> dict[str, object] | None:
+        found: dict[str, object] = wharf("file", file_id, "--json").json
+        return found if found["status"] in ("transferred", "failed", "quarantined") else None
+
+    worker = wharf.start("worker")
+    try:
+        answer: dict[str, object] = wait_until("it has ended", final)
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+    return answer
+
+
+def test_an_archive_is_fanned_out_and_its_tree_is_shown(place: Wharf) -> None:
+    members = {"a.csv": b"1,2\n", "2026/b.csv.gz": gzip.compress(b"3,4\n", mtime=0)}
+    file_id = sent(place, "all.zip", zipped(members))
+    found = ended(place, file_id)
+    assert found["status"] == "transferred", found
+    children = found["children"]
+    assert isinstance(children, list)
+    assert sorted((child["pipeline"], child["member"]) for child in children) == sorted(
+        [
+            *(("statement", name) for name in members),
+            ("packed", "2026/b.csv.gz"),
+            *(("plain", name) for name in members),
+            *((f"plain:{to}", name) for name in members for to in ("lake", "partner")),
+        ]
+    )
+    delivered = {path.name: path.read_bytes() for path in (place.place / "outgoing").rglob("*") if path.is_file()}
+    assert delivered == {"a.csv": b"1,2\n", "b.csv": b"3,4\n"}
+    told = place("file", file_id).out
+    assert "9 child runs" in told
+    assert "child.transferred" in told
+
+
+def test_route_explain_says_which_pipelines_are_only_called(place: Wharf) -> None:
+    said = place("route", "explain", "inbound/x.zip", "--customer", "acme", "--type", "application/zip", "--json").json
+    assert said["pipeline"] == "statements"
+    reasons = {row["pipeline"]: row["reason"] for row in said["pipelines"]}
+    assert reasons["plain"] == "takes only what other pipelines hand it: it has no route"
+
+
+def test_check_shows_what_is_called(place: Wharf) -> None:
+    rows = {row["pipeline"]: row for row in place("check", "--json").json["pipelines"]}
+    assert rows["statements"]["steps"] == ["checksum", "statement (each: statement)", "deliver"]
+    assert rows["statement"]["route"] == "what other pipelines hand it"
+    assert rows["plain"]["steps"] == ["copies (copies: plain:lake, plain:partner)"]

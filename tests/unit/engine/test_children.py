@@ -1,0 +1,353 @@
+"""What a pipeline calls runs by itself, and comes back to it."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rig.archives import zipped
+from rig.draining import drain
+from rig.yard import CALLED, PIPELINES, SOON, STEPS, Yard, a_pipeline, a_step, bound, call, called
+from wharfinger.config.settings import BoundBranch
+from wharfinger.errors import StoreError, Transient, WharfingerError
+from wharfinger.ledger import MANY
+from wharfinger.model import ChildRecord, State, Status
+from wharfinger.steps import Output, Reader, Result, Scratch
+from wharfinger.store import Put, noted_delivery
+
+OUT = bound("send", "out")
+LAKE = bound("send", "lake")
+
+
+def children(yard: Yard, name: str) -> list[ChildRecord]:
+    return yard.catalog.children(yard.records()[name].file_id, limit=20_000)
+
+
+def facts(yard: Yard, name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = yard.catalog.events(yard.records()[name].file_id)[-1].data.get("facts", {})
+    return found
+
+
+# Nested pipelines
+
+
+def test_a_called_pipeline_runs_by_itself_and_the_caller_goes_on(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    drain(yard.worker(a_pipeline(call("inner"), OUT), called(bound("upper"), LAKE, name="inner")))
+    assert yard.lake() == {"acme/a": [b"BYTES"]}
+    assert yard.visible() == {"acme/a": b"bytes"}
+    [child] = children(yard, "a")
+    assert (child.pipeline, child.step, child.status, child.attempts) == ("inner", "inner", Status.TRANSFERRED, 1)
+    expected = ["arrived", "spawned", "waiting", "child.transferred", "resumed", "transferred"]
+    assert yard.history("a") == expected
+    assert facts(yard, "a") == {"inner": {"children": 1, "transferred": 1, "failed": 0, "quarantined": 0}}
+
+
+def test_what_children_deliver_is_in_the_record_of_the_file_and_in_the_journal(yard: Yard) -> None:
+    [arrival] = yard.land({"a": b"bytes"})
+    drain(yard.worker(a_pipeline(OUT, call("inner")), called(LAKE, name="inner")))
+    delivered = yard.records()["a"].delivered
+    assert [each.destination for each in delivered] == ["out", "lake"]
+    assert [noted_delivery(note) for note in yard.store.notes()] == [(arrival.file_id, delivered)]
+
+
+def test_what_is_not_in_the_store_is_put_there_for_the_children_and_removed_in_the_end(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    drain(yard.worker(a_pipeline(bound("upper"), call("inner"), OUT), called(LAKE, name="inner")))
+    assert (yard.lake(), yard.visible()) == ({"acme/a": [b"BYTES"]}, {"acme/a": b"BYTES"})
+    assert list(yard.store.list("checkpoints")) == []
+
+
+def test_pipelines_call_each_other_three_deep(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    inner = [called(call("two"), OUT, name="one"), called(call("three"), name="two"), called(LAKE, name="three")]
+    drain(yard.worker(a_pipeline(call("one")), *inner))
+    assert yard.statuses() == {"a": "transferred"}
+    assert (yard.lake(), yard.visible()) == ({"acme/a": [b"bytes"]}, {"acme/a": b"bytes"})
+    [one] = children(yard, "a")
+    [two] = yard.catalog.children(one.id)
+    [three] = yard.catalog.children(two.id)
+    assert [child.pipeline for child in (one, two, three)] == ["one", "two", "three"]
+    assert {each.destination for each in yard.records()["a"].delivered} == {"out", "lake"}
+
+
+def test_a_call_may_be_the_last_step(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    drain(yard.worker(a_pipeline(call("inner")), called(OUT, name="inner")))
+    assert yard.statuses() == {"a": "transferred"}
+
+
+def test_a_call_is_passed_by_where_its_condition_does_not_hold(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    drain(yard.worker(a_pipeline(call("inner", when=lambda _: False), OUT), called(LAKE, name="inner")))
+    assert (yard.lake(), set(yard.visible()), children(yard, "a")) == ({}, {"acme/a"}, [])
+
+
+def test_a_pipeline_that_others_call_takes_no_file_by_itself(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    drain(yard.worker(called(OUT, name="inner")))
+    assert yard.records()["a"].state == State.WAITING
+    assert yard.catalog.counts().unrouted == 1
+
+
+def test_a_child_whose_pipeline_is_gone_is_dead_and_says_so(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    caller = a_pipeline(call("inner"))
+    yard.worker(caller, called(OUT, name="inner")).turn()
+    drain(yard.worker(OTHER))
+    [child] = children(yard, "a")
+    assert (child.state, child.status) == (State.DEAD, Status.FAILED)
+    assert child.error_message.startswith("NO_PIPELINE: the pipeline 'inner'")
+    assert yard.statuses() == {"a": "transferred"}  # by the pipeline of now
+
+
+OTHER = a_pipeline(OUT, name="other")
+
+
+# Branches
+
+
+def test_parallel_pipelines_each_get_what_the_caller_has(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    inner = [called(OUT, name="one"), called(bound("upper"), LAKE, name="two")]
+    drain(yard.worker(a_pipeline(call("one", "two", kind="parallel")), *inner))
+    assert (yard.lake(), yard.visible()) == ({"acme/a": [b"BYTES"]}, {"acme/a": b"bytes"})
+    assert facts(yard, "a")["one"]["children"] == 2
+
+
+def holds(word: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda sight: word in sight["file"]["name"]
+
+
+def test_the_first_branch_that_holds_is_chosen(yard: Yard) -> None:
+    branches = (BoundBranch("one", holds("x")), BoundBranch("two", holds("y")), BoundBranch("three"))
+    choice = replace(call("one", kind="choose"), branches=branches)
+    names = ("one", "two", "three")
+    yard.land({"x": b"", "y": b"", "xy": b"", "z": b""})
+    drain(yard.worker(a_pipeline(choice), *(called(OUT, name=name) for name in names)))
+    taken = {name: [child.pipeline for child in children(yard, name)] for name in ("x", "y", "xy", "z")}
+    assert taken == {"x": ["one"], "y": ["two"], "xy": ["one"], "z": ["three"]}
+
+
+def test_where_no_branch_holds_the_file_goes_on_and_the_facts_say_so(yard: Yard) -> None:
+    choice = replace(call("one", kind="choose"), branches=(BoundBranch("one", holds("x")),))
+    yard.land({"y": b"bytes"})
+    drain(yard.worker(a_pipeline(choice, OUT), called(LAKE, name="one")))
+    assert (yard.lake(), set(yard.visible())) == ({}, {"acme/y"})
+    assert facts(yard, "y")["one"]["children"] == 0
+
+
+# The members of an archive
+
+
+def test_each_member_of_an_archive_has_a_run_of_its_own(yard: Yard) -> None:
+    members = {"a.csv": b"one", "2026/b.csv": b"two", "2026/deep/c.csv": b""}
+    yard.land({"in/all.zip": zipped(members)})
+    drain(yard.worker(a_pipeline(call("rows", kind="each")), called(NAMED, name="rows"), steps=STEPS_))
+    assert yard.visible() == {f"acme/in/{name}": data for name, data in members.items()}
+    assert {child.member: child.size for child in children(yard, "in/all.zip")} == {
+        name: len(data) for name, data in members.items()
+    }
+    assert list(yard.store.list("checkpoints")) == []
+
+
+def _by_member(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+    for source in inputs:
+        assert source.name == source.member.rpartition("/")[2]
+        scratch.destinations["out"].copy(source, f"acme/in/{source.member}")
+    return Result([Output.unchanged(source) for source in inputs])
+
+
+NAMED = bound("named", "out")
+STEPS_ = {**STEPS, "named": a_step("named", _by_member, destinations=lambda told: (told.word,))}
+
+
+def test_after_its_members_the_archive_goes_on(yard: Yard) -> None:
+    data = zipped({"a": b"one"})
+    yard.land({"all.zip": data})
+    drain(yard.worker(a_pipeline(call("rows", kind="each"), OUT), called(LAKE, name="rows")))
+    assert (yard.lake(), yard.visible()) == ({"acme/a": [b"one"]}, {"acme/all.zip": data})
+
+
+def test_conditions_of_a_members_pipeline_and_of_what_that_calls_see_the_member(yard: Yard) -> None:
+    seen = []
+
+    def look(sight: Mapping[str, Any]) -> bool:
+        seen.append(sight.get("member"))
+        return True
+
+    yard.land({"all.zip": zipped({"2026/a.csv": b"x,y\n"})})
+    inner = [called(call("inner"), name="rows"), called(replace(OUT, when=look), name="inner")]
+    drain(yard.worker(a_pipeline(call("rows", kind="each")), *inner))
+    assert seen == [{"path": "2026/a.csv", "name": "a.csv", "size": 4, "media_type": "text/plain"}]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"no archive", "TYPE_MISMATCH"),
+        (zipped({"a": b"1", "b": b"2", "c": b"3"}), "ARCHIVE_EXPANSION_LIMIT"),
+        (zipped({"a": b"1" * 500, "../b": b"2"}), "ARCHIVE_UNSAFE_PATH"),
+        (zipped({"ok": b"1", "b": b"damage me"}, 0).replace(b"damage me", b"damaged!!"), "INTEGRITY_MISMATCH"),
+        (zipped({}), "ARCHIVE_EMPTY"),
+    ],
+    ids=["not", "many", "unsafe", "damaged", "empty"],
+)
+def test_an_archive_that_is_not_sound_has_no_child(data: bytes, code: str, yard: Yard) -> None:
+    yard.land({"all.zip": data})
+    drain(yard.worker(a_pipeline(call("rows", kind="each", members=2)), called(OUT, name="rows")))
+    record = yard.records()["all.zip"]
+    assert (record.status, record.error_message.partition(":")[0]) == (Status.QUARANTINED, code)
+    assert (children(yard, "all.zip"), yard.visible()) == ([], {})
+
+
+def test_an_archive_of_more_members_than_a_call_takes_is_spawned_in_groups(yard: Yard) -> None:
+    members = {f"{n:04}": b"%d" % n for n in range(2 * MANY + 7)}
+    yard.land({"all.zip": zipped(members)})
+    drain(yard.worker(a_pipeline(call("rows", kind="each")), called(OUT, name="rows")))
+    assert yard.visible() == {f"acme/{name}": data for name, data in members.items()}
+    assert yard.history("all.zip").count("spawned") == 3
+
+
+def test_a_store_that_refuses_members_fails_the_call_and_the_next_try_makes_the_rest(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, calls = yard.store.put, []
+
+    def put(puts: Sequence[Put]) -> list[WharfingerError | None]:
+        calls.append(len(puts))
+        return [StoreError("full")] * len(puts) if len(calls) == 2 else honest(puts)
+
+    yard.land({"all.zip": zipped({str(n): b"%d" % n for n in range(MANY + 5)})})
+    monkeypatch.setattr(yard.store, "put", put)
+    drain(yard.worker(a_pipeline(call("rows", kind="each")), called(OUT, name="rows")))
+    assert yard.statuses() == {"all.zip": "transferred"}
+    assert len(yard.visible()) == MANY + 5
+    assert "retry" in yard.history("all.zip")
+    assert list(yard.store.list("checkpoints")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ten_thousand_members_in_bounded_memory(yard: Yard) -> None:
+    members = {f"{n // 100}/{n}.csv": b"row %d\n" % n for n in range(10_000)}
+    yard.land({"all.zip": zipped(members)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    worker = yard.worker(a_pipeline(call("rows", kind="each")), called(NAMED, name="rows"), steps=STEPS_)
+    drain(worker, seconds=240)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    record = yard.records()["all.zip"]
+    assert (record.status, len(record.delivered)) == (Status.TRANSFERRED, MANY)
+    assert facts(yard, "all.zip")["rows"] == {"children": 10_000, "transferred": 10_000, "failed": 0, "quarantined": 0}
+    assert len(yard.visible()) == 10_000
+    assert list(yard.store.list("checkpoints")) == []
+    assert grown < 200 << 10, f"{grown} KiB"
+
+
+# Failures
+
+
+def test_a_child_that_fails_fails_its_parent_after_all_have_ended(yard: Yard) -> None:
+    yard.land({"all.zip": zipped({"a": b"transient", "b": b"fine", "c": b"raise"})})
+    drain(yard.worker(a_pipeline(call("rows", kind="each"), LAKE), called(bound("obey"), OUT, name="rows")))
+    record = yard.records()["all.zip"]
+    assert (record.state, record.status, record.attempts) == (State.DEAD, Status.FAILED, 1)
+    assert record.error_message.startswith("CHILD_FAILED: 2 of 3 child runs did not succeed: ")
+    assert "a: TOLD_SO: the file says so" in record.error_message
+    assert (set(yard.visible()), yard.lake()) == ({"acme/b"}, {})
+    assert {child.member: (str(child.status), child.attempts) for child in children(yard, "all.zip")} == {
+        "a": ("failed", 3),
+        "b": ("transferred", 1),
+        "c": ("failed", 3),
+    }
+
+
+def test_where_only_bytes_were_at_fault_the_file_is_quarantined(yard: Yard) -> None:
+    yard.land({"all.zip": zipped({"a": b"reject", "b": b"fine"})})
+    drain(yard.worker(a_pipeline(call("rows", kind="each")), called(bound("obey"), OUT, name="rows")))
+    record = yard.records()["all.zip"]
+    assert (record.status, record.error_message) == (
+        Status.QUARANTINED,
+        "CHILD_FAILED: 1 of 2 child runs did not succeed: a: TOLD_SO: the file says so",
+    )
+
+
+def test_a_parent_may_go_on_without_the_children_that_failed(yard: Yard) -> None:
+    def some_failed(sight: Mapping[str, Any]) -> bool:
+        return bool(sight["steps"]["rows"]["quarantined"] == 1 and sight["steps"]["rows"]["children"] == 2)
+
+    yard.land({"all.zip": zipped({"a": b"reject", "b": b"fine"})})
+    pipeline = a_pipeline(call("rows", kind="each", failure="continue"), replace(LAKE, when=some_failed))
+    drain(yard.worker(pipeline, called(bound("obey"), OUT, name="rows")))
+    assert yard.statuses() == {"all.zip": "transferred"}
+    assert (set(yard.visible()), set(yard.lake())) == ({"acme/b"}, {"acme/all.zip"})
+    assert yard.catalog.counts().children[State.DEAD] == 1
+
+
+def test_a_child_is_tried_again_by_the_rules_of_its_own_pipeline_and_alone(yard: Yard) -> None:
+    ran: list[str] = []
+
+    def flaky(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+        ran.append(inputs[0].name)
+        if ran.count("a") < 4 and inputs[0].name == "a":
+            raise Transient("not yet")
+        return Result([Output.unchanged(inputs[0])])
+
+    steps = {**STEPS, "flaky": a_step("flaky", flaky)}
+    yard.land({"all.zip": zipped({"a": b"1", "b": b"2"})})
+    patient = called(bound("flaky"), OUT, name="rows", retry=replace(SOON, tries=5))
+    drain(yard.worker(a_pipeline(call("rows", kind="each")), patient, steps=steps))
+    assert (yard.statuses(), ran.count("a"), ran.count("b")) == ({"all.zip": "transferred"}, 4, 1)
+    assert yard.records()["all.zip"].attempts == 1
+
+
+def test_a_step_after_a_call_is_tried_again_without_calling_again(yard: Yard) -> None:
+    tries = []
+
+    def flaky(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+        tries.append(1)
+        if len(tries) < 3:
+            raise Transient("not yet")
+        return Result([Output.unchanged(inputs[0])])
+
+    steps = {**STEPS, "flaky": a_step("flaky", flaky)}
+    yard.land({"a": b"bytes"})
+    drain(yard.worker(a_pipeline(call("inner"), bound("flaky"), OUT), called(LAKE, name="inner"), steps=steps))
+    assert yard.history("a").count("child.transferred") == 1
+    assert {each.destination for each in yard.records()["a"].delivered} == {"out", "lake"}
+    assert yard.statuses() == {"a": "transferred"}
+
+
+def test_a_replay_runs_the_children_again_to_the_same_versions(yard: Yard) -> None:
+    [arrival] = yard.land({"all.zip": zipped({"a": b"one", "b": b"two"})})
+    worker = yard.worker(PIPELINES["family"], *CALLED)
+    drain(worker)
+    before = yard.lake(), yard.visible(), [replace(each, at=0.0) for each in yard.records()["all.zip"].delivered]
+    assert yard.ledger.replay([arrival.file_id]) == [True]
+    drain(worker)
+    again = yard.lake(), yard.visible(), [replace(each, at=0.0) for each in yard.records()["all.zip"].delivered]
+    assert again == before
+    assert yard.statuses() == {"all.zip": "transferred"}
+    assert list(yard.store.list("checkpoints")) == []
+
+
+def test_a_changed_pipeline_calls_anew(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+    yard.worker(a_pipeline(call("inner"), OUT), called(LAKE, name="inner")).turn()
+    changed = called(bound("upper"), LAKE, name="inner")
+    drain(yard.worker(a_pipeline(call("inner"), bound("upper"), OUT), changed))
+    assert yard.statuses() == {"a": "transferred"}
+    assert yard.visible() == {"acme/a": b"BYTES"}
+    assert list(yard.store.list("checkpoints")) == []
+
+
+def test_files_that_call_go_together_with_files_that_do_not(yard: Yard) -> None:
+    yard.land({f"{n}": b"bytes" for n in range(40)})
+    choice = replace(call("inner", kind="choose"), branches=(BoundBranch("inner", holds("1")),))
+    drain(yard.worker(a_pipeline(choice, OUT), called(LAKE, name="inner")))
+    assert len(yard.visible()) == 40
+    assert set(yard.lake()) == {f"acme/{n}" for n in range(40) if "1" in str(n)}
