@@ -41,14 +41,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return calm(tmp_path_factory.mktemp("calm"), SENT)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith(OF_SOURCES)])
-=======
 OF_CHILDREN = {"worker.spawned", "ledger.waking"}  # no file passes them here; see test_children.py
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point not in OF_CHILDREN])
->>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
+@pytest.mark.parametrize(
+    "point", [point for point in POINTS if not point.startswith(OF_SOURCES) and point not in OF_CHILDREN]
+)
 def test_kill_at(
     point: str, tmp_path: Path, results: dict[str, bytes], record_property: Callable[[str, object], None]
 ) -> None:

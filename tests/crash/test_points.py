@@ -137,15 +137,9 @@ def test_every_declared_point_is_in_the_code_and_no_other() -> None:
     assert set(re.findall(r'crash\.point\("([^"]+)"\)', code)) == set(POINTS)
 
 
-<<<<<<< HEAD
 def test_a_calm_run_passes_every_point_but_those_after_a_fault(processes: list[Process], watch: Process) -> None:
     passed = {point for process in [*processes, watch] for point in process.points}
-    assert passed | ON_ITS_OWN == set(POINTS) - AFTER_A_FAULT
-=======
-def test_a_calm_run_passes_every_point_but_those_after_a_fault(processes: list[Process]) -> None:
-    passed = {point for process in processes for point in process.points}
     assert passed | ON_ITS_OWN == set(POINTS) - AFTER_A_FAULT - OF_CHILDREN
->>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
 
 
 def test_the_points_are_passed_in_the_order_of_a_files_way(processes: list[Process], watch: Process) -> None:

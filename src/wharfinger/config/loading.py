@@ -13,15 +13,9 @@ from wharfinger.config.environment import overlay
 from wharfinger.config.known import Bound, Known, StepKind
 from wharfinger.config.mistake import Mistakes
 from wharfinger.config.node import Node
-<<<<<<< HEAD
-from wharfinger.config.pipeline import Known, StepKind, bind, resolve
-from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, Settings
-from wharfinger.config.words import found, nearest, shown
-=======
 from wharfinger.config.pipeline import bind, resolve
 from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, PipelineEntry, Settings
-from wharfinger.config.words import found
->>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
+from wharfinger.config.words import found, nearest, shown
 from wharfinger.errors import ConfigError
 
 T = TypeVar("T")
@@ -54,15 +48,10 @@ def load(text: str, registry: Mapping[str, StepKind], *, path: Path, environ: Ma
     root = overlay(_sections(document.parse(text, path.name, mistakes), mistakes), environ, _KEYS, mistakes)
     check = Check(root, mistakes)
     written = check.take(Document, ())
-<<<<<<< HEAD
-    known = Known(registry, _names(root, "customers"), _names(root, "destinations"))
-    _check_sources(root, known, check)
-    steps = {name: bind(name, known, check) for name in _names(root, "pipelines")}
-=======
     known = Known(registry, _names(root, "customers"), _names(root, "destinations"), _names(root, "pipelines"))
+    _check_sources(root, known, check)
     steps = {name: bind(name, known, check) for name in known.pipelines}
     call.check_graph(steps, check)
->>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
     mistakes.check()
     assert written is not None, "there is a mistake where there is no document"
     steps |= call.copies(steps, known)

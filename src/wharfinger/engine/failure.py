@@ -11,13 +11,8 @@ from typing import Literal
 
 from wharfinger.config.settings import Retry
 from wharfinger.engine import retry
-<<<<<<< HEAD
 from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, Unreachable, WharfingerError
-from wharfinger.model import Failure, State, Status
-=======
-from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, WharfingerError
 from wharfinger.model import Failure, Family, State, Status
->>>>>>> a553cfb (child runs: pipelines call pipelines, nested, side by side, by choice, for each member of an archive, and for copies)
 
 LENGTH = 500
 """Characters kept of a message."""

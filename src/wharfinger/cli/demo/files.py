@@ -1,11 +1,11 @@
-"""A customer's files, as they come in life: tables, archives, an empty one, a broken one, a large one, and awkward names."""
+"""A customer's files, as they come in life: tables, archives of one and of many, an empty, a broken, a large one, awkward names."""
 
 from __future__ import annotations
 
 import gzip
 import random
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,9 @@ def samples(megabytes: int) -> list[Sample]:
         Sample("empty.csv", "transferred", lambda p: _write(p, [])),
         Sample("orders.csv.gz", "transferred", lambda p: _gzip(p, _claims(seed=5, rows=50_000))),
         Sample(
-            "statements.zip", "transferred", lambda p: _zip(p, "statements 2026-11.csv", _claims(seed=6, rows=20_000))
+            "statements.zip", "transferred", lambda p: _zip(p, {"statements 2026-11.csv": _claims(seed=6, rows=20_000)})
         ),
+        Sample("month-end 2026-11.zip", "transferred", lambda p: _zip(p, _branches())),
         Sample("scans/letter 0042.csv", "transferred", lambda p: _write(p, _claims(seed=9, rows=300)), dropped=True),
         Sample("truncated-on-the-way.csv.gz", "quarantined", _broken),
         Sample(f"meter-export-{megabytes}MB.csv", "transferred", lambda p: _large(p, megabytes)),
@@ -71,10 +72,18 @@ def _gzip(path: Path, lines: Iterator[bytes]) -> None:
         file.writelines(lines)
 
 
-def _zip(path: Path, member: str, lines: Iterator[bytes]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(member, "w") as file:
-        for line in lines:
-            file.write(line)
+def _branches() -> dict[str, Iterator[bytes]]:
+    """A table for each branch office, and a note beside them."""
+    tables = {f"{town}/claims.csv": _claims(seed=20 + n, rows=300) for n, town in enumerate(("Bergen", "Køge", "Łódź"))}
+    return {**tables, "READ ME.txt": iter([b"The month's claims, a folder for each branch office.\n"])}
+
+
+def _zip(path: Path, members: Mapping[str, Iterator[bytes]]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, lines in members.items():
+            with archive.open(name, "w") as file:
+                for line in lines:
+                    file.write(line)
 
 
 def _broken(path: Path) -> None:

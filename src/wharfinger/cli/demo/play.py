@@ -42,6 +42,20 @@ destinations:
   warehouse: {directory: ./warehouse}   # real names, for people and other programs
   archive: {bucket: archive}            # a bucket of the store, for keeping
 pipelines:
+  month-end:                            # an archive of many: each member is a run of its own, and the archive waits for them
+    route: {key: "inbound/**/month-end*.zip", type: application/zip}
+    steps:
+      - {each: member, pipeline: statement}
+      - {uses: deliver, with: {to: archive}}
+  statement:                            # no route: it takes only what others hand it
+    steps:
+      - {pipeline: seal, when: 'member.name glob "*.csv"'}
+      - {uses: deliver, with: {to: warehouse, key: "{customer}/month-end/{member}"}}
+  seal:                                 # nested: called for each table in the archive
+    steps:
+      - checksum
+      - compress
+      - {uses: deliver, with: {to: archive, key: "sealed/{folder}/{name}"}}
   packed:                               # anything compressed, whatever its name says
     route: {key: "inbound/**", type: [application/gzip, application/zip]}
     steps:

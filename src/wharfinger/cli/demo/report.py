@@ -102,11 +102,13 @@ def _history(say: _Lines, record: FileRecord, events: Sequence[Event]) -> None:
 
 def _onward(say: _Lines, directory: Path, records: Sequence[FileRecord]) -> None:
     quarantined = next((r.file_id for r in records if r.status is Status.QUARANTINED), "ID")
+    called = next((r.file_id for r in records if r.pipeline == "month-end"), "ID")
     say("\nLook further:")
     for command in (
         "status",
         "files",
         f"file {quarantined}    # the one that was quarantined",
+        f"file {called}    # an archive, and the child runs of its members",
         "route explain inbound/new.csv --customer northwind",
         "serve",
     ):

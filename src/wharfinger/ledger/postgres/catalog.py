@@ -9,7 +9,7 @@ from typing import Any
 from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter, child
 from wharfinger.ledger.figure import counts
 from wharfinger.ledger.postgres import figure, history
-from wharfinger.ledger.postgres.connection import Connections, Transaction, first, rows
+from wharfinger.ledger.postgres.connection import Connections, first, rows
 from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
 from wharfinger.model import ChildRecord, Event, FileRecord
 
