@@ -1,0 +1,157 @@
+"""Three nodes that share a Postgres and a bucket, and no disk: killed, stopped and cut off at random."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from rig import buckets, postgres
+from rig.account import Account, calm
+from rig.serving import CONFIG, LEASE_S, Keeper, prepare
+from rig.uploading import upload
+from rig.waiting import wait_until
+from rig.wire import Wire
+
+pytestmark = pytest.mark.slow
+
+NODES = 3
+DEFAULTS = {"FILES": "600", "HARMS": "20", "SEED": "1"}
+"""WHARF_NODES_FILES, WHARF_NODES_HARMS and WHARF_NODES_SEED make it longer, or another."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine: its directory, its `wharf serve`, and its ways to the ledger and to the store."""
+
+    directory: Path
+    keeper: Keeper
+    wires: Sequence[Wire]
+
+
+@pytest.mark.timeout(900)
+def test_nodes_are_killed_stopped_and_cut_off(tmp_path: Path) -> None:
+    count, harms, seed = (int(os.environ.get(f"WHARF_NODES_{what}", n)) for what, n in DEFAULTS.items())
+    sent = files(count)
+    (tmp_path / "calm").mkdir()
+    results = calm(tmp_path / "calm", sent)
+    with nodes(tmp_path) as running, ThreadPoolExecutor(NODES) as threads:
+        first = running[0].directory
+        account, landed = Account(first, results), set[str]()
+        storm = Storm(random.Random(seed), running)
+        parts = [{name: sent[name] for name in [*sent][n::NODES]} for n in range(NODES)]
+        clients = [
+            threads.submit(
+                upload,
+                part,
+                first / "key",
+                node.keeper.port,
+                seconds=300,
+                acknowledged=landed.add,
+                may_send=storm.paced(part),
+            )
+            for part, node in zip(parts, running)
+        ]
+        for lot in range(harms):
+            storm.progress = (lot + 1) / harms
+            storm.strike()
+            wait_until("the lot is there", lambda: len(landed) >= storm.progress * count - NODES, seconds=200)
+        storm.calm()
+        tries = {name: n for client in clients for name, n in client.result().items()}
+        account.settle(200)
+        account.check(sent, tries)
+    print({"seed": seed, "files": count, "harms": dict(sorted(storm.done.items())), "sent": sum(tries.values())})
+
+
+def files(count: int) -> dict[str, bytes]:
+    rand = random.Random(count)
+    sizes = [0, 1, 1_500_000, *(rand.randint(1, 20_000) for _ in range(count - 3))]
+    return {f"f{n:04d}.bin": rand.randbytes(size) for n, size in enumerate(sizes)}
+
+
+@contextmanager
+def nodes(root: Path) -> Iterator[list[Node]]:
+    """They deliver into the directory of the first, as to a customer's share that each of them has mounted."""
+    ledger, store = postgres.schema(root), buckets.url(root)
+    moto = urlsplit(buckets.moto()).port or 0
+    with ExitStack() as stack:
+        running = []
+        for n in range(NODES):
+            directory = root / f"node-{n}"
+            directory.mkdir()
+            wires = [stack.enter_context(Wire(port)) for port in (urlsplit(ledger).port or 0, moto)]
+            places = [_through(ledger, wires[0]), store.replace(f":{moto}", f":{wires[1].port}")]
+            text = CONFIG.replace("data: ./data\n", "data: ./data\nledger: {}\nstore: {}\n".format(*places))
+            text = text.replace("directory: ./out", f"directory: {root / 'node-0' / 'out'}")
+            if n:
+                (directory / "wharf.yaml").write_text(text)
+            else:
+                prepare(directory, text)
+            running.append(Node(directory, stack.enter_context(Keeper(directory)), wires))
+        for node in running:
+            node.keeper.await_ready()
+        yield running
+
+
+def _through(url: str, wire: Wire) -> str:
+    return url.replace(f":{urlsplit(url).port}/", f":{wire.port}/")
+
+
+class Storm:
+    """Harm to one node at a time, more often to a process of it than to all."""
+
+    def __init__(self, rand: random.Random, running: Sequence[Node]) -> None:
+        self._rand, self._running = rand, running
+        self.progress = 0.0  # the part of the files that may be sent
+        self.done: Counter[str] = Counter()
+        self._passing: list[threading.Timer] = []
+
+    def paced(self, part: Mapping[str, bytes]) -> Callable[[str], bool]:
+        place = {name: n / len(part) for n, name in enumerate(part)}
+        return lambda name: place[name] < self.progress
+
+    def strike(self) -> None:
+        time.sleep(self._rand.random() * 0.1)  # anywhere within what is going on
+        node = self._rand.choice(self._running)
+        harm = self._rand.choice(["kill", "kill", "power", "stop", "ledger", "store"])
+        self.done[harm] += 1
+        if harm in ("ledger", "store"):
+            wire = node.wires[harm == "store"]
+            wire.cut()
+            self._later(self._rand.random() * 2, wire.mend)
+            return
+        living = wait_until("somebody lives", node.keeper.processes)
+        role = self._rand.choice([*living])
+        with suppress(ProcessLookupError):
+            if harm == "power":
+                os.killpg(living["supervisor"], signal.SIGKILL)
+            elif harm == "kill":
+                os.kill(living[role], signal.SIGKILL)
+            else:
+                os.killpg(living["supervisor"], signal.SIGSTOP)
+                self._later(LEASE_S + 1, lambda: os.killpg(living["supervisor"], signal.SIGCONT))
+
+    def calm(self) -> None:
+        """Return when all harm that passes has passed."""
+        for timer in self._passing:
+            timer.join()
+
+    def _later(self, seconds: float, work: Callable[[], object]) -> None:
+        def pass_by() -> None:
+            with suppress(ProcessLookupError):
+                work()
+
+        timer = threading.Timer(seconds, pass_by)
+        timer.start()
+        self._passing.append(timer)
