@@ -20,8 +20,8 @@ from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import ConfigError, LedgerError, UsageError
-from wharfinger.ledger import MANY, Database
-from wharfinger.ledger.hint import Hint
+from wharfinger.ledger import MANY, Database, Hint
+from wharfinger.ledger.hint import DatagramHint
 from wharfinger.store import Store, Target, disk
 
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
@@ -43,6 +43,9 @@ ASIDE = {
     "sqlite": "wharfinger.ledger.sqlite.aside:move_aside",
     "postgresql": "wharfinger.ledger.postgres.aside:move_aside",
 }
+HINTS = {"postgresql": "wharfinger.ledger.postgres.hint:PostgresHint"}
+"""Where hosts share the ledger, it wakes them all; else those of one machine wake each other."""
+
 STORES = {"file": "wharfinger.store.local:open_url", "s3": "wharfinger.store.s3:open_url"}
 
 REBIND_S = 5.0
@@ -88,7 +91,8 @@ def store_path(settings: Place) -> Path:
 
 def open_hint(settings: Place) -> Hint:
     """The line by which the processes of this installation wake each other."""
-    return Hint(settings.data / "run")
+    scheme, place = _ledger(settings)
+    return cast(Hint, _load(HINTS[scheme])(place)) if scheme in HINTS else DatagramHint(settings.data / "run")
 
 
 def open_keyring(settings: Place) -> Keyring:

@@ -31,7 +31,7 @@ FILES = {f"in/{n:02d}": b"bytes of %d" % n for n in range(12)}
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
+def yard(tmp_path: Path, backend: str) -> Iterator[Yard]:
     with Yard(tmp_path) as yard:
         yield yard
 

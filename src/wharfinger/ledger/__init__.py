@@ -270,6 +270,25 @@ class Accounts(Protocol):
         ...
 
 
+class Hint(Protocol):
+    """
+    Wakes who waits for work, on whatever host. A lost or doubled hint is harmless: a look into the ledger each second is the truth, so
+    that nothing here raises.
+    """
+
+    def send(self, ids: Sequence[str]) -> None:
+        """Say that these runs are ready. Never waits for a receiver."""
+        ...
+
+    def receive(self, timeout: float) -> bool:
+        """Wait for a hint, at most `timeout` seconds; those that have come count as one. Hears from the first call on."""
+        ...
+
+    def close(self) -> None:
+        """Listen no more."""
+        ...
+
+
 class Database(Protocol):
     """One database and the ports over it. Safe to use from several threads; each process opens its own."""
 
