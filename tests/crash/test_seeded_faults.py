@@ -58,6 +58,11 @@ SEEDS = [
     ),
     (store.forgets_pages, "test_s3.py::test_kill_at[intake.stored]", "each delivery is in the bucket once"),
     (
+        ingest.takes_every_use_of_a_url_for_a_new_file,
+        "test_http.py::test_kill_at[intake.arrived]",
+        "assert '201' == '200'",
+    ),
+    (
         ingest.removes_by_name_alone,
         "test_sources.py::test_a_file_that_is_overwritten_meanwhile_is_taken_as_well[continued-source.landed]",
         "still not: both are taken",
