@@ -20,7 +20,7 @@ from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
+pytestmark = pytest.mark.slow
 
 
 def files(count: int) -> dict[str, bytes]:
@@ -53,7 +53,8 @@ def test_kill_at(
     prepare(tmp_path)
     account, killed = Account(tmp_path, results), tmp_path / "killed"
     with held_by_a_stopped_worker(tmp_path) if point == "sweeper.swept" else nullcontext({}) as held:
-        with Keeper(tmp_path, {"WHARF_CRASH": point, "WHARF_CRASH_ONCE": str(killed)}) as keeper:
+        env = {"WHARF_CRASH": point, "WHARF_CRASH_ONCE": str(killed), "WHARF_WORKERS__CHECKPOINT_S": "0.5"}
+        with Keeper(tmp_path, env) as keeper:
             if point == "supervisor.bereaved":
                 keeper.await_ready()
                 os.kill(keeper.processes()["worker-1"], signal.SIGKILL)
@@ -61,6 +62,7 @@ def test_kill_at(
             wait_until(f"{point} was passed", killed.exists)
             account.settle()
         records = account.check(SENT, tries | held)
+    assert wharf(tmp_path, "audit", "verify")["findings"] == []
     worst_s = stranded(records, since=killed.stat().st_mtime)
     record_property("stranded_s", round(worst_s, 3))
     assert worst_s < LEASE_S + 1 + SLACK_S

@@ -36,7 +36,7 @@ WORKER = ["worker.claimed", "worker.routed", *CHECKPOINT, *TO_BUCKET, *TO_DIRECT
 
 BEGINNINGS = ["intake.staged", "worker.claimed"]
 
-ON_ITS_OWN = {"sweeper.begun"}  # at any time
+ON_ITS_OWN = {"sweeper.begun", "ledger.checkpointing"}  # at any time
 OF_CHILDREN = {"worker.spawned", "ledger.waking"}  # see test_children.py
 AFTER_A_FAULT = {"sweeper.swept", "supervisor.bereaved"}
 

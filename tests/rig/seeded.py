@@ -16,11 +16,7 @@ SEEDED = "WHARF_SEEDED"
 TESTS = Path(__file__).parents[1]
 PATH = [str(Path(__file__).with_name("faulty")), str(TESTS)]
 
-_EARLY = (
-    "ignore:Module already imported:pytest.PytestAssertRewriteWarning"  # a fault imports anyio, a plugin of pytest's
-)
-
-OPTIONS = ["-q", "--tb=short", "-p", "no:xdist", "--hypothesis-profile", "first", "-W", _EARLY]
+OPTIONS = ["-q", "--tb=short", "-p", "no:xdist", "--hypothesis-profile", "first"]
 
 
 def objections(fault: Callable[[], None], test: str, folder: Path) -> list[str]:

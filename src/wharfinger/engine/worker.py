@@ -20,7 +20,8 @@ from wharfinger.engine.plan import Plan, plan
 from wharfinger.engine.scratch import Workroom, clean
 from wharfinger.engine.sweep import Sweeper
 from wharfinger.errors import Busy, LedgerError, Transient
-from wharfinger.ledger import LARGE, Hint, Ledger
+from wharfinger.ledger import LARGE, Ledger
+from wharfinger.ledger.hint import Hint
 from wharfinger.model import Child, Failure, Outcome, Run, State, Status
 from wharfinger.steps import Step
 from wharfinger.store import Store, Target
@@ -42,7 +43,7 @@ class Worker:
     leases end, and the outputs have the same names and bytes.
 
     `owner` names it in the ledger; an `express` one leaves large files to others and claims few at once, so that nobody waits
-    long behind what it has begun.
+    long behind what it has begun. `checkpoint` is called once a second: histories are covered by it, should it be time.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Worker:
         batch: int = 64,
         lease_s: float = 30.0,
         express: bool = False,
+        checkpoint: Callable[[], object] = lambda: None,
         grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.time,
         rand: Callable[[], float] = random.random,
@@ -73,7 +75,7 @@ class Worker:
         self._clock, self._rand = clock, rand
         self._limit = self._batch
         self._leases = Leases(ledger, lease_s)
-        self._sweep = Sweeper(ledger, hint, clock=clock)
+        self._sweep, self._checkpoint = Sweeper(ledger, hint, clock=clock), checkpoint
         self._watch = Watch(self._overrun)
         self._workroom = Workroom(store.scratch())
         clean(Path(self._workroom.path).parent, now=clock())
@@ -85,7 +87,7 @@ class Worker:
             retry.insist(register)
         level.drop_checkpoints(self._ledger, self._store)
         send, grace_s = self._hint.send, self._grace_s
-        with Heartbeat(self._leases, self._watch, sweep=self._sweep, released=send, grace_s=grace_s):
+        with Heartbeat(self._leases, self._watch, sweep=self._make_rounds, released=send, grace_s=grace_s):
             while not self._leases.closed:
                 if not self.turn():
                     self._hint.receive(IDLE_S)
@@ -168,6 +170,11 @@ class Worker:
         self._hint.send([execution.run.id for execution in ours if execution.waits])  # its children are ready
         self._leases.end()
         level.drop_checkpoints(self._ledger, self._store)
+
+    def _make_rounds(self) -> None:
+        """Called by the heartbeat once a second."""
+        self._sweep()
+        self._checkpoint()
 
     def _overrun(self, execution: Execution) -> None:
         """Called by the heartbeat: settle the run whose step does not end, give all others back, and end the process."""

@@ -270,22 +270,77 @@ class Accounts(Protocol):
         ...
 
 
-class Hint(Protocol):
-    """
-    Wakes who waits for work, on whatever host. A lost or doubled hint is harmless: a look into the ledger each second is the truth, so
-    that nothing here raises.
-    """
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last event of a file's history, at some time: all events before it hang on its hash."""
 
-    def send(self, ids: Sequence[str]) -> None:
-        """Say that these runs are ready. Never waits for a receiver."""
+    file_id: str
+    n: int
+    hash: str  # hex
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A head that a checkpoint covers, and the hash that the event has now: "" where it is gone, or its file's record is."""
+
+    head: Head
+    now: str  # hex
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How far checkpoints cover a file's history."""
+
+    n: int  # the last event that one covers; 0 where none does
+    awaits: bool  # whether the next checkpoint is to cover it
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCheckpoint:
+    """A signed statement over histories (see ledger.checkpoint); not to be confused with that of a run."""
+
+    n: int  # 1, 2, 3...
+    at: float  # epoch s, UTC
+    signed: bytes  # one line, a Signed
+
+
+Sign = Callable[[Sequence[Head], AuditCheckpoint | None, float], bytes]
+"""The signed line over these heads (in the order of file_id), after that checkpoint, at this time (epoch s)."""
+
+
+HEADS = 1000
+"""The most heads that one checkpoint covers, so that nobody waits long for its transaction."""
+
+
+class Audit(Protocol):
+    """Checkpoints over the histories of files: what shows afterwards that nobody has changed them."""
+
+    def checkpoint(self, sign: Sign, *, every_s: float, limit: int = HEADS) -> AuditCheckpoint | None:
+        """
+        Cover the heads that no checkpoint covers yet, at most `limit`; None where there are none, or where the last checkpoint is younger
+        than `every_s` and they are fewer than `limit`. All or nothing, and only one at a time: several processes may try.
+        What `sign` raises is raised, and nothing changes.
+        """
         ...
 
-    def receive(self, timeout: float) -> bool:
-        """Wait for a hint, at most `timeout` seconds; those that have come count as one. Hears from the first call on."""
+    def last(self) -> AuditCheckpoint | None:
+        """The newest checkpoint."""
         ...
 
-    def close(self) -> None:
-        """Listen no more."""
+    def checkpoints(self, *, after: int = 0, limit: int = MANY) -> list[AuditCheckpoint]:
+        """The checkpoints after that one, in their order."""
+        ...
+
+    def leaves(self, checkpoint: int) -> list[Leaf]:
+        """What this checkpoint covers, in the order of file_id."""
+        ...
+
+    def covering(self, file_id: str) -> list[int]:
+        """The checkpoints that cover a head of this file, in their order."""
+        ...
+
+    def coverage(self, files: Sequence[str]) -> list[Coverage]:
+        """How far the history of each of these files is covered."""
         ...
 
 
@@ -305,6 +360,8 @@ class Database(Protocol):
     def namespace(self) -> Namespace: ...  # noqa: D102
     @property
     def accounts(self) -> Accounts: ...  # noqa: D102
+    @property
+    def audit(self) -> Audit: ...  # noqa: D102
 
     def close(self) -> None:
         """Let go of the database."""

@@ -23,7 +23,12 @@ def canonical(data: Mapping[str, Any]) -> bytes:
 
 def seal(before: bytes, file_id: str, n: int, at_us: int, kind: str, data: bytes) -> bytes:
     """The hash of an event that follows the event with the hash `before` (b"" for the first); `data` is canonical."""
-    return sha256(before + orjson.dumps([file_id, n, at_us, kind, orjson.Fragment(data)])).digest()
+    return sha256(before + line(file_id, n, at_us, kind, data)).digest()
+
+
+def line(file_id: str, n: int, at_us: int, kind: str, data: bytes) -> bytes:
+    """What the hash of an event covers beside the hash before it."""
+    return orjson.dumps([file_id, n, at_us, kind, orjson.Fragment(data)])
 
 
 def verify(events: Sequence[Event]) -> list[str]:

@@ -39,6 +39,7 @@ POINTS = {
     "worker.settled": "outcomes are committed; scratch is not cleaned",
     "store.deleting": "the journal knows that objects go (here those of checkpoints); they are still there",
     "worker.dropped": "what checkpoints kept for runs that ended is gone; the ledger still names it",
+    "ledger.checkpointing": "inside the transaction of an audit checkpoint, before its commit",
     "sweeper.begun": "expired leases are about to be taken back",
     "sweeper.swept": "expired leases were taken back; no worker was woken",
     "supervisor.started": "the children run",

@@ -15,7 +15,11 @@ SELECT pg_advisory_unlock_shared(hashtextextended(current_schema() || '/open', 0
 """
 """Every connection shares this lock for as long as it stands; one that was just closed may take a moment to go."""
 
-TABLES = ("migration", "file", "run", "event", "revision", "figure", "share", "name", "account")
+TABLES = (
+    *("migration", "file", "run", "event", "revision", "figure", "share", "name", "account"),
+    *("audit_checkpoint", "audit_leaf", "audit_pending"),
+)
+"""Those of the newest version; an older ledger has fewer."""
 
 
 def move_aside(url: str) -> str:
@@ -38,7 +42,7 @@ def move_aside(url: str) -> str:
             raise Busy(f"{aside} is there already", fix="try again in a second")
         tx.execute(f'CREATE SCHEMA "{aside}"')
         for table in TABLES:
-            tx.execute(f'ALTER TABLE {table} SET SCHEMA "{aside}"')
+            tx.execute(f'ALTER TABLE IF EXISTS {table} SET SCHEMA "{aside}"')
         return aside
 
     try:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from wharfinger.ledger.postgres.accounts import PostgresAccounts
+from wharfinger.ledger.postgres.audit import PostgresAudit
 from wharfinger.ledger.postgres.catalog import PostgresCatalog
 from wharfinger.ledger.postgres.connection import Connections, server_version
 from wharfinger.ledger.postgres.namespace import PostgresNamespace
@@ -29,6 +30,7 @@ class PostgresDatabase:
         self.catalog = PostgresCatalog(self._connections)
         self.namespace = PostgresNamespace(self._connections, clock)
         self.accounts = PostgresAccounts(self._connections)
+        self.audit = PostgresAudit(self._connections, clock)
 
     def close(self) -> None:
         """See Database."""

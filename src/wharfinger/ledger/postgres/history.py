@@ -14,9 +14,13 @@ from wharfinger.ledger.run import Found
 from wharfinger.model import Event
 
 _INTO = """
-INSERT INTO event(file_id, n, at, kind, revision, data, hash)
-SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::bytea[])
+WITH line AS (
+  INSERT INTO event(file_id, n, at, kind, revision, data, hash)
+  SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::bytea[])
+  RETURNING file_id, n
+) INSERT INTO audit_pending SELECT file_id, n FROM line
 """
+"""Every event awaits the next checkpoint."""
 
 _HEADS = """
 SELECT wanted.id, e.n, e.hash FROM unnest(%s::text[]) AS wanted(id)

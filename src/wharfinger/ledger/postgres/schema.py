@@ -75,7 +75,21 @@ DROP INDEX run_spent;
 CREATE INDEX run_spent ON run(id) WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0;
 """
 
-STEPS = (VERSION_1, VERSION_2)
+VERSION_3 = """
+-- Signed checkpoints over the histories (see ledger.checkpoint), the heads that each covers, and the events that none covers yet. Those
+-- are named one by one: of two transactions that add to a history one may commit after a checkpoint has taken the other's into account.
+CREATE TABLE audit_checkpoint (n bigint PRIMARY KEY, at bigint NOT NULL, signed text NOT NULL);
+CREATE TABLE audit_leaf (
+  checkpoint bigint NOT NULL, file_id text COLLATE "C" NOT NULL, n integer NOT NULL, hash bytea NOT NULL,
+  PRIMARY KEY (checkpoint, file_id)
+);
+CREATE INDEX audit_leaf_file ON audit_leaf(file_id, n);
+CREATE TABLE audit_pending (file_id text COLLATE "C" NOT NULL, n integer NOT NULL, PRIMARY KEY (file_id, n))
+  WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+INSERT INTO audit_pending SELECT file_id, max(n) FROM event GROUP BY file_id;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

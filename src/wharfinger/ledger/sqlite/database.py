@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 
 from wharfinger.ledger.sqlite.accounts import SqliteAccounts
+from wharfinger.ledger.sqlite.audit import SqliteAudit
 from wharfinger.ledger.sqlite.catalog import SqliteCatalog
 from wharfinger.ledger.sqlite.connection import Connections
 from wharfinger.ledger.sqlite.namespace import SqliteNamespace
@@ -32,6 +33,7 @@ class SqliteDatabase:
         self.catalog = SqliteCatalog(self._connections)
         self.namespace = SqliteNamespace(self._connections, clock)
         self.accounts = SqliteAccounts(self._connections)
+        self.audit = SqliteAudit(self._connections, clock)
 
     def close(self) -> None:
         """See Database."""

@@ -28,13 +28,16 @@ WHERE file_id = ? ORDER BY event.n
 def begin(tx: apsw.Connection, files: Sequence[tuple[Any, ...]]) -> None:
     """The first event of each new file (rows of table `file`): it arrived."""
     insert(tx, _INTO, firsts(files))
+    _await_checkpoint(tx, [f[0] for f in files])
 
 
 def append(tx: apsw.Connection, at_us: int, told: Sequence[Told]) -> None:
     """Add these to the histories of their files."""
     if told:
-        heads = {file_id: (n, hash) for file_id, n, hash in rows(tx, _HEADS, many([t.file_id for t in told]))}
+        files = [t.file_id for t in told]
+        heads = {file_id: (n, hash) for file_id, n, hash in rows(tx, _HEADS, many(files))}
         insert(tx, _INTO, following(heads, told, at_us))
+        _await_checkpoint(tx, files)
 
 
 def read(db: apsw.Connection, file_id: str) -> list[Event]:
@@ -43,6 +46,10 @@ def read(db: apsw.Connection, file_id: str) -> list[Event]:
         Event(file_id, n, at / 1_000_000, kind, _data(db, file_id, text, *named), hash.hex())
         for n, at, kind, text, hash, *named in rows(db, _READ, file_id)
     ]
+
+
+def _await_checkpoint(tx: apsw.Connection, files: Sequence[str]) -> None:
+    insert(tx, "audit_pending(file_id)", [(file_id,) for file_id in files], conflict="ON CONFLICT DO NOTHING")
 
 
 def _data(db: apsw.Connection, file_id: str, text: str | None, *named: str | None) -> dict[str, Any]:

@@ -88,7 +88,20 @@ DROP INDEX run_spent;
 CREATE INDEX run_spent ON run(id) WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0;
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
+VERSION_5 = """
+-- Signed checkpoints over the histories (see ledger.checkpoint), the heads that each covers, and the files whose last event none
+-- covers yet: of a ledger that had no checkpoints, all.
+CREATE TABLE audit_checkpoint (n INTEGER PRIMARY KEY, at INTEGER NOT NULL, signed TEXT NOT NULL) STRICT;
+CREATE TABLE audit_leaf (
+  checkpoint INTEGER NOT NULL, file_id TEXT NOT NULL, n INTEGER NOT NULL, hash BLOB NOT NULL,
+  PRIMARY KEY (checkpoint, file_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_leaf_file ON audit_leaf(file_id, n);
+CREATE TABLE audit_pending (file_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+INSERT INTO audit_pending SELECT file_id FROM file;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 

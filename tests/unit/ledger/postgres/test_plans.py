@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from wharfinger.ledger import Filter, child, record, tree
-from wharfinger.ledger.postgres import PostgresDatabase, arrive, catalog, history, lease, namespace, rank, recover, run
+from wharfinger.ledger.postgres import (
+    PostgresDatabase,
+    arrive,
+    audit,
+    catalog,
+    history,
+    lease,
+    namespace,
+    rank,
+    recover,
+    run,
+)
 from wharfinger.ledger.postgres import child as calling
 from wharfinger.ledger.postgres.connection import Connections
 from wharfinger.model import Status
@@ -43,6 +54,13 @@ STATEMENTS = {
     "move below": (namespace._MOVE_BELOW, BELOW),
     "newest": (record.NEWEST, ()),
     "oldest": (record.OLDEST, ()),
+    "tell": (history._INTO, (["F"], [1], [1], ["arrived"], [None], [None], [b""])),
+    "uncovered heads": (audit._HEADS, (10,)),
+    "waiting": (audit._WAITING, (10,)),
+    "covered": (audit._COVERED, (["F"], [1])),
+    "leaves": (audit._LEAVES, (1,)),
+    "coverage": (audit._COVERAGE, (["F"],)),
+    "last checkpoint": (f"{audit._CHECKPOINTS} ORDER BY n DESC LIMIT 1", ()),
 }
 
 
