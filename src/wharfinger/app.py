@@ -162,6 +162,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
     import asyncio
     import gc
 
+    from wharfinger.ingest import prepare
     from wharfinger.ingest.sftp import server
     from wharfinger.store.staging import Staging
 
@@ -181,6 +182,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
         database=database,
         keyring=open_keyring(settings),
         land=landing,
+        prepare=partial(prepare, store, settings.bucket),
         customers=settings.customers,
         min_free=settings.min_free,
         data=settings.data,

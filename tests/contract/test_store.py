@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,19 @@ def test_a_large_object_is_put_and_copied_and_putting_it_again_changes_nothing(s
     assert store.copy([Copy(put.ref, ref)]) == [None]
     assert hashlib.sha256(content(store, ref)).hexdigest() == put.ref.sha256
     assert listed(store) == [put.ref, ref]
+
+
+@pytest.mark.parametrize("many", [1, 600_000], ids=["small", "large"])
+def test_what_was_prepared_is_kept_only_when_it_is_put(store: Store, many: int) -> None:
+    put = a_put(store, hashlib.sha256(b"large").digest() * many)
+    store.prepare(put)
+    store.prepare(put)
+    assert put.path.exists()
+    assert listed(store) == []
+    assert store.put([replace(put, is_prepared=True)]) == [None]
+    assert not put.path.exists()
+    assert listed(store) == [put.ref]
+    assert hashlib.sha256(content(store, put.ref)).hexdigest() == put.ref.sha256
 
 
 def test_copying_again_changes_nothing(store: Store) -> None:

@@ -16,9 +16,9 @@ from rig.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 RAND = random.Random(3)
-SENT = {f"f{n}.bin": RAND.randbytes(size) for n, size in enumerate([0, 1, 10_240, 100_000, *[3000] * 6])}
+SENT = {f"f{n}.bin": RAND.randbytes(size) for n, size in enumerate([0, 1, 10_240, 9 << 20, *[3000] * 6])}
 
-POINTS = ["store.renamed", "intake.stored", "worker.published", "worker.delivered", "store.deleting"]
+POINTS = ["intake.staged", "store.renamed", "intake.stored", "worker.published", "worker.delivered", "store.deleting"]
 """Those about which a bucket differs from a disk."""
 
 

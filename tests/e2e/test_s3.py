@@ -48,7 +48,7 @@ def objects(directory: Path, bucket: str) -> list[dict[str, str]]:
 def test_a_partners_file_is_received_kept_in_the_bucket_delivered_and_given_back(tmp_path: Path) -> None:
     need("sftp")
     configure(tmp_path)
-    data = b"a,b\n1,2\n" * 200_000
+    data = b"a,b\n1,2\n" * 1_500_000  # so large that it is sent ahead of its group
     (tmp_path / "claims.csv").write_bytes(data)
     with Serving(tmp_path) as serving:
         done = sftp(tmp_path, serving.port, ["put claims.csv inbound/claims.csv", "get inbound/claims.csv back.csv"])
@@ -69,6 +69,7 @@ def test_a_partners_file_is_received_kept_in_the_bucket_delivered_and_given_back
     assert len(objects(tmp_path, "kept")) == 2
     assert objects(tmp_path, "checkpoints") == []
     assert wharf(tmp_path, "store", "verify")["problems"] == []
+    assert [*buckets.a_store(tmp_path)._client.list("again")] == []
     assert wharf(tmp_path, "doctor")
 
 

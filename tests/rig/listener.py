@@ -25,7 +25,7 @@ import uvloop
 from argon2 import PasswordHasher
 
 from wharfinger.config.settings import Customer, Sftp
-from wharfinger.ingest import land
+from wharfinger.ingest import land, prepare
 from wharfinger.ingest.landing import Landing
 from wharfinger.ingest.sftp.server import serve
 from wharfinger.ledger import Entry, Filter, User
@@ -60,6 +60,7 @@ async def _serve(data: Path, landing: Landing) -> None:
         database=database,
         keyring=Keyring(data),
         land=landing,
+        prepare=partial(prepare, store, BUCKET),
         customers={"acme": Customer(weight=2.0)},
         min_free=min_free,
         data=data,

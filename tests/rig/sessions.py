@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rig.packets import CREAT, HANDLE, OK, TRUNC, R, Reply, W, attrs, packet, replies, string, u32, u64
-from wharfinger.ingest import land
+from wharfinger.ingest import land, prepare
 from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.housekeeping import Housekeeping
 from wharfinger.ingest.sftp.intake import Intake
@@ -57,6 +57,7 @@ class Desk:
             keyring=Keyring(self.root),
             collector=self.collector,
             pool=ThreadPoolExecutor(2),
+            prepare=partial(prepare, self.store, BUCKET),
             min_free=min_free,
             weight=lambda customer: 2.0 if customer == "acme" else 1.0,
             version=Versions(),

@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wharfinger.errors import Busy, LedgerError, StoreError, WharfingerError
 from wharfinger.ledger import MANY, Ledger
-from wharfinger.model import Arrival
+from wharfinger.model import Arrival, ObjectRef
 from wharfinger.steps.sniff import HEAD, media_type
 from wharfinger.store import Put, Store
 from wharfinger.telemetry import crash
@@ -33,6 +33,7 @@ class Upload:
     session: str = ""
     mtime: float | None = None  # epoch s
     fd: int | None = None  # an open descriptor of `path`; stays the caller's
+    is_prepared: bool = False
 
 
 Answers = Sequence[Arrival | WharfingerError]
@@ -40,6 +41,13 @@ Answers = Sequence[Arrival | WharfingerError]
 
 Land = Callable[[Sequence[Upload]], Answers]
 """`land`, bound to a store and a ledger."""
+
+
+def prepare(store: Store, bucket: str, upload: Upload) -> Upload:
+    """Do ahead of `land` what takes long with a large upload: answers it, prepared. It is not in custody yet. Raises StoreError."""
+    ref = ObjectRef(bucket, upload.key, upload.version, upload.size, upload.sha256)
+    store.prepare(Put(ref, upload.path, fd=upload.fd))
+    return replace(upload, is_prepared=True)
 
 
 def land(
@@ -56,7 +64,7 @@ def land(
     crash.point("intake.staged")
     now = clock()
     arrivals = [_arrival(bucket, upload, now) for upload in uploads]
-    stored = store.put([Put(a.ref, u.path, about(a), u.fd) for a, u in zip(arrivals, uploads)])
+    stored = store.put([Put(a.ref, u.path, about(a), u.fd, u.is_prepared) for a, u in zip(arrivals, uploads)])
     crash.point("intake.stored")
     kept = [a for a, error in zip(arrivals, stored) if error is None]
     try:

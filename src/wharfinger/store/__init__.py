@@ -25,6 +25,7 @@ class Put:
     path: Path | str  # where the store stages (see Staging and Store.scratch)
     about: Mapping[str, Any] = field(default_factory=dict)  # JSON for the object's journal line: customer, user, ...
     fd: int | None = None  # an open descriptor of `path`, if the caller has one; stays the caller's to close
+    is_prepared: bool = False  # `Store.prepare` was called for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class Store(Protocol):
         Keep these objects. When it returns, each element that is None is durable and described in the journal; an element
         that is an error left nothing visible. Putting a `ref` again that is there already changes nothing; where other bytes
         lie under it, the element is Corrupt.
+        """
+        ...
+
+    def prepare(self, put: Put) -> None:
+        """
+        Do ahead of `put` what takes long with a large file, so that nobody who is in the same group waits for it. Nothing is kept by it,
+        and the staged file stays. Raises StoreError.
         """
         ...
 

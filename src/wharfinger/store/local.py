@@ -119,6 +119,9 @@ class LocalStore:
         disk.discard(element.source for element in group if element.error is None and not element.placed)
         return [element.error for element in group]
 
+    def prepare(self, put: Put) -> None:
+        """See Store. Nothing: a name costs the same for files of every size, and who has staged a large one has synced it."""
+
     def copy(self, copies: Sequence[Copy]) -> list[WharfingerError | None]:
         """See Store. The copy is a second name of the same blocks, where the filesystem allows it."""
         group = [_Element(copy.ref, copy.about, self._place(copy.source), self._place(copy.ref)) for copy in copies]

@@ -25,7 +25,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 FINISHERS = 2
-"""Threads that hash and sync large uploads at their CLOSE, so that no download waits behind them."""
+"""Threads that hash, sync and send large uploads at their CLOSE, so that no download waits behind them."""
 
 
 class Intake:
@@ -45,6 +45,7 @@ class Intake:
         keyring: Keyring,
         collector: Collector,
         pool: Executor,
+        prepare: Callable[[Upload], Upload],
         min_free: int,
         weight: Callable[[str], float],
         version: Callable[[], str],
@@ -53,6 +54,7 @@ class Intake:
         self.collector = collector
         self._store, self._staging, self._catalog, self._keyring = store, staging, database.catalog, keyring
         self._pool = pool
+        self._prepare = prepare
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="sftp-finish")
         self.min_free = min_free  # bytes
         self._weight, self._version = weight, version
@@ -208,10 +210,19 @@ class Intake:
         return await self.collector.call(lambda: _version(self.namespace.look([base.path])[0]) == base.version)
 
     async def _complete(self, writing: Writing) -> Upload:
-        staged = writing.staged  # a large one is made durable before it joins a group, so that nobody waits behind it
-        size, sha256 = await self._make_durable(staged) if staged.size > LARGE else staged.finish()
+        """A large one is made durable and sent before it joins a group, so that nobody waits behind it."""
+        if writing.staged.size <= LARGE:
+            return self._upload(writing, *writing.staged.finish())
+        return await asyncio.get_running_loop().run_in_executor(self._finishers, self._finish_large, writing)
+
+    def _finish_large(self, writing: Writing) -> Upload:
+        finished = writing.staged.finish()
+        writing.staged.sync()
+        return self._prepare(self._upload(writing, *finished))
+
+    def _upload(self, writing: Writing, size: int, sha256: str) -> Upload:
         return Upload(
-            path=staged.path,
+            path=writing.staged.path,
             key=writing.key,
             version=self._version(),
             size=size,
@@ -222,11 +233,8 @@ class Intake:
             user=writing.user.name,
             session=writing.session,
             mtime=writing.mtime,
-            fd=staged.fd,
+            fd=writing.staged.fd,
         )
-
-    async def _make_durable(self, staged: Staged) -> tuple[int, str]:
-        return await asyncio.get_running_loop().run_in_executor(self._finishers, _finish, staged)
 
     async def _keep(self, writing: Writing) -> None:
         try:
@@ -263,12 +271,6 @@ class Intake:
         entry = self.namespace.look([writing.key])[0]
         if entry and entry.staged == writing.staged.id:
             self.namespace.remove(writing.key)
-
-
-def _finish(staged: Staged) -> tuple[int, str]:
-    finished = staged.finish()
-    staged.sync()
-    return finished
 
 
 def _base(writing: Writing) -> Entry | None:

@@ -18,6 +18,7 @@ import asyncssh
 
 from wharfinger.config.settings import Customer, Sftp
 from wharfinger.errors import WharfingerError
+from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
 from wharfinger.ingest.sftp.collector import Collector, HandOver
@@ -64,6 +65,7 @@ async def serve(
     database: Database,
     keyring: Keyring,
     land: HandOver,
+    prepare: Callable[[Upload], Upload],
     customers: Mapping[str, Customer],
     min_free: int,
     data: Path,
@@ -84,6 +86,7 @@ async def serve(
         keyring=keyring,
         collector=collector,
         pool=pool,
+        prepare=prepare,
         min_free=min_free,
         weight=lambda customer: customers[customer].weight if customer in customers else 1.0,
         version=Versions(after=database.catalog.newest_version()),

@@ -70,7 +70,8 @@ class _Element:
     place: str  # key of the object
     line: bytes = b""  # for the journal
     error: WharfingerError | None = None
-    is_new: bool = False  # put by this group; else it was there before
+    is_prepared: bool = False
+    is_new: bool = False  # put by this group, or for it; else it was there before
 
 
 class S3Store:
@@ -90,10 +91,15 @@ class S3Store:
 
     def put(self, puts: Sequence[Put]) -> list[WharfingerError | None]:
         """See Store. A staged file stays until its object is kept."""
-        group = [_Element(put.ref, put.about, str(put.path), self._shelf.place(put.ref)) for put in puts]
+        group = [self._element(put) for put in puts]
         self._keep(group, self._send, alone=LARGE)
         disk.discard(element.source for element in group if element.error is None)
         return [element.error for element in group]
+
+    def prepare(self, put: Put) -> None:
+        """See Store. A large object gets its key, and no page tells of it yet."""
+        if put.ref.size > LARGE:
+            self._send(self._element(put))
 
     def copy(self, copies: Sequence[Copy]) -> list[WharfingerError | None]:
         """See Store. The service copies by itself; bytes pass through this process above 5 GiB only."""
@@ -174,6 +180,10 @@ class S3Store:
         if self._client.find("README.txt") is None:
             self._client.write("README.txt", README.encode())
 
+    def _element(self, put: Put) -> _Element:
+        place = self._shelf.place(put.ref)
+        return _Element(put.ref, put.about, str(put.path), place, is_prepared=put.is_prepared)
+
     def _keep(self, group: Sequence[_Element], send: Callable[[_Element], None], *, alone: int) -> None:
         """
         First each object gets its key (`send`; those of over `alone` bytes one by one), then the journal tells of them. What was there
@@ -237,6 +247,7 @@ class S3Store:
         found = self._client.find(element.place)
         if found:
             self._compare(element, found)
+            element.is_new = element.is_prepared
             return
         try:
             put()

@@ -296,6 +296,22 @@ def test_a_file_that_was_removed_while_it_is_read_is_not_found(store: S3Store, m
             file.read()
 
 
+def test_a_large_object_that_was_prepared_is_put_without_sending_its_bytes(
+    store: S3Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = a_put(store, large(monkeypatch))
+    store.prepare(put)
+    proxy.asked.clear()
+    assert store.put([replace(put, is_prepared=True)]) == [None]
+    assert proxy.words() == ["HEAD objects", PAGE]
+    assert [*store.verify()] == []
+
+
+def test_a_small_object_is_not_sent_ahead(store: S3Store, proxy: Proxy) -> None:
+    store.prepare(a_put(store))
+    assert proxy.asked == []
+
+
 def test_more_than_the_service_copies_passes_through(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "MOST_COPIED", 1 << 20)
     data = large(monkeypatch)
