@@ -20,13 +20,13 @@ from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import ConfigError, LedgerError, UsageError
-from wharfinger.ledger import MANY, Database
-from wharfinger.ledger.hint import Hint
+from wharfinger.ledger import MANY, Database, Hint
+from wharfinger.ledger.hint import DatagramHint
 from wharfinger.store import Store, Target, disk
 
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
     from wharfinger.config.place import Place
-    from wharfinger.config.settings import Settings, Sftp
+    from wharfinger.config.settings import Http, Settings, Sftp
     from wharfinger.ingest.landing import Landing
     from wharfinger.ingest.reconcile import Reconciler
     from wharfinger.ledger.keyring import Keyring
@@ -43,14 +43,17 @@ ASIDE = {
     "sqlite": "wharfinger.ledger.sqlite.aside:move_aside",
     "postgresql": "wharfinger.ledger.postgres.aside:move_aside",
 }
+HINTS = {"postgresql": "wharfinger.ledger.postgres.hint:PostgresHint"}
+"""Where hosts share the ledger, it wakes them all; else those of one machine wake each other."""
+
 STORES = {"file": "wharfinger.store.local:open_url", "s3": "wharfinger.store.s3:open_url"}
 
 REBIND_S = 5.0
 """How long a port may still be held by the children of a supervisor that was killed a moment ago."""
 
 _BIND_FIXES = {
-    errno.EADDRINUSE: "stop what listens there, or set listeners.sftp.port (0 takes a free one)",
-    errno.EACCES: "set listeners.sftp.port above 1023",
+    errno.EADDRINUSE: "stop what listens there, or set listeners.{}.port (0 takes a free one)",
+    errno.EACCES: "set listeners.{}.port above 1023",
 }
 
 
@@ -88,7 +91,8 @@ def store_path(settings: Place) -> Path:
 
 def open_hint(settings: Place) -> Hint:
     """The line by which the processes of this installation wake each other."""
-    return Hint(settings.data / "run")
+    scheme, place = _ledger(settings)
+    return cast(Hint, _load(HINTS[scheme])(place)) if scheme in HINTS else DatagramHint(settings.data / "run")
 
 
 def open_keyring(settings: Place) -> Keyring:
@@ -199,6 +203,58 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
     database.close()
 
 
+def receive(settings: Settings, bound: socket.socket) -> None:
+    """Be the HTTP server on `bound` until SIGTERM, or until the supervisor is gone. Raises UsageError where its libraries are missing."""
+    import uvloop
+
+    _http_server()
+    uvloop.run(_receive(settings, bound))
+
+
+def _http_server() -> None:
+    """Raises UsageError where the libraries of the HTTP listener are not installed."""
+    try:
+        import_module("wharfinger.ingest.http.server")
+    except ModuleNotFoundError as exc:
+        raise UsageError(f"the HTTP listener needs {exc.name}", fix="pip install 'wharfinger[http]'") from exc
+
+
+async def _receive(settings: Settings, bound: socket.socket) -> None:
+    import asyncio
+
+    from wharfinger.ingest import land
+    from wharfinger.ingest.http import server
+
+    place = settings.listeners.http
+    assert place
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    lifeline = _lifeline()
+    lifeline.watch(partial(loop.call_soon_threadsafe, stopped.set))
+    with (
+        closing(open_database(settings)) as database,
+        closing(open_store(settings)) as store,
+        closing(open_hint(settings)) as hint,
+    ):
+        listener = await server.serve(
+            place,
+            bound,
+            bucket=settings.bucket,
+            store=store,
+            database=database,
+            land=partial(asyncio.to_thread, partial(land, store, database.ledger, settings.bucket)),
+            customers=settings.customers,
+            min_free=settings.min_free,
+            data=settings.data,
+            hint=hint.send,
+        )
+        host, port = bound.getsockname()[:2]
+        lifeline.ready(f"{'https' if place.certificate else 'http'} {host}:{port}")
+        await stopped.wait()
+        await listener.close()
+
+
 def watch(settings: Settings) -> None:
     """Take files from the sources until SIGTERM, or until the supervisor is gone."""
     import threading
@@ -260,7 +316,7 @@ def _lifeline() -> Lifeline:
 
 def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     """
-    Keep a listener, the workers and what watches the sources alive until SIGTERM or SIGINT; False where a second signal left
+    Keep the listeners, the workers and what watches the sources alive until SIGTERM or SIGINT; False where a second signal left
     them no time to finish. `notice` hears of every start and death. Raises LedgerError where the ledger was lost, ConfigError
     for unusable host keys.
     """
@@ -268,14 +324,19 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     _refuse_lost(database, settings)
     if settings.listeners.sftp:
         _check_host_keys(settings.listeners.sftp, settings.data)
+    if settings.listeners.http:
+        _check_http(settings.listeners.http, settings.data)
     wharf = (sys.executable, "-m", "wharfinger", "--config", str(settings.path))
     children = [
         Child(f"worker-{n}", (*wharf, "worker", *(("--express",) if n == 1 and settings.workers.count > 1 else ())))
         for n in range(1, settings.workers.count + 1)
     ]
     if settings.listeners.sftp:
-        bound = bind(settings.listeners.sftp)
+        bound = bind("sftp", settings.listeners.sftp)
         children.append(Child("sftp", (*wharf, "listen", "--fd", str(bound.fileno())), (bound.fileno(),)))
+    if settings.listeners.http:
+        door = bind("http", settings.listeners.http)
+        children.append(Child("http", (*wharf, "http", "--fd", str(door.fileno())), (door.fileno(),)))
     if settings.sources:
         children.append(Child("sources", (*wharf, "watch")))
     hint = open_hint(settings)
@@ -309,8 +370,16 @@ def _check_host_keys(place: Sftp, data: Path) -> None:
     host_keys(place.host_keys, data)
 
 
-def bind(place: Sftp) -> socket.socket:
-    """A listening socket, to be handed to the listener: connections wait in it while a listener that died is replaced."""
+def _check_http(place: Http, data: Path) -> None:
+    """Likewise."""
+    from wharfinger.ingest.http import ticket
+
+    _http_server()
+    ticket.secret(place.secret, data)
+
+
+def bind(name: str, place: Sftp | Http) -> socket.socket:
+    """A socket for `listeners.<name>`, to be handed to the listener: connections wait in it while a listener that died is replaced."""
     deadline = time.monotonic() + REBIND_S
     while True:
         try:
@@ -323,7 +392,7 @@ def bind(place: Sftp) -> socket.socket:
             raise UsageError(
                 f"cannot listen on {place.host}:{place.port}: {exc.strerror}",
                 code="PORT_BUSY" if exc.errno == errno.EADDRINUSE else "CANNOT_LISTEN",
-                fix=_BIND_FIXES.get(exc.errno or 0, "set listeners.sftp.host to an address of this machine"),
+                fix=_BIND_FIXES.get(exc.errno or 0, "set listeners.{}.host to an address of this machine").format(name),
             ) from exc
         bound.set_inheritable(True)
         return bound

@@ -145,6 +145,13 @@ def test_children_are_paged_by_name(ledger: Ledger, namespace: Namespace) -> Non
     assert seen == sorted([f"acme/{name}" for name in [*wanted, "0.csv.d"]])
 
 
+def test_children_are_in_the_order_of_code_points(ledger: Ledger, namespace: Namespace) -> None:
+    wanted = ["-b", "A", "Z", "_", "a", "a-c", "ab", "z", "~", "é"]
+    ledger.arrive([an_arrival(f"acme/{name}") for name in reversed(wanted)])
+    assert names(namespace, "acme") == sorted(wanted)
+    assert [entry.path for entry in namespace.children("acme", after="a")] == [f"acme/{name}" for name in wanted[5:]]
+
+
 def test_children_are_those_of_one_directory(ledger: Ledger, namespace: Namespace) -> None:
     for key in ("acme/a/1", "acme/a/b/2", "acme/ab/3", "acme/a.4", "acme2/5"):
         put(ledger, key)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rig import seeded
-from rig.faults import ledger, steps, store
+from rig.faults import ledger, postgres, steps, store
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,12 @@ SEEDS = [
     (ledger.hides_a_file, "test_catalog.py::test_pages_are_newest_first_and_have_each_file_once"),
     (ledger.shows_what_came_last, "test_namespace.py::test_an_older_version_that_comes_late_does_not"),
     (ledger.adds_over_another, "test_accounts.py::test_an_added_user_never_replaces_another"),
+    (postgres.claims_what_is_held, "test_ledger.py::test_a_claimed_run_is_not_claimed_again[postgres]"),
+    (
+        postgres.counts_afterwards,
+        "test_ledger_together.py::test_a_process_that_is_killed_leaves_all_of_an_element_or_nothing[postgres-ledger.arriving]",
+    ),
+    (postgres.sorts_by_language, "test_namespace.py::test_children_are_in_the_order_of_code_points[postgres]"),
     (ledger.covers_half, "test_audit.py::test_a_checkpoint_covers_the_heads_in_the_order_of_their_files"),
     (store.takes_any_bytes, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),
     (store.takes_any_bytes_in_a_bucket, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),
@@ -45,7 +51,9 @@ SEEDS = [
 """A fault, and the test that must object to it."""
 
 
-@pytest.mark.parametrize(("fault", "test"), SEEDS, ids=[fault.__name__ for fault, _ in SEEDS])
+@pytest.mark.parametrize(
+    ("fault", "test"), SEEDS, ids=[f"{fault.__module__.rpartition('.')[2]}.{fault.__name__}" for fault, _ in SEEDS]
+)
 def test_a_suite_objects_to_an_implementation_that(
     fault: Callable[[], None], test: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

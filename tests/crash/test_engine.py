@@ -31,7 +31,7 @@ FILES = {f"in/{n:02d}": b"bytes of %d" % n for n in range(12)}
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
+def yard(tmp_path: Path, backend: str) -> Iterator[Yard]:
     with Yard(tmp_path) as yard:
         yield yard
 
@@ -132,6 +132,7 @@ def test_what_a_dead_worker_held_is_free_after_its_lease_and_a_second(yard: Yard
         )
         assert time.monotonic() - died < 1.0 + 1.0 + 2.0  # lease, sweep, and the start of a process
         wait_until("every file has ended", lambda: all_final(yard))
+        wait_until("what checkpoints kept is gone", lambda: not [*yard.store.list("checkpoints")])
     check_complete_but_scratch(yard)
 
 

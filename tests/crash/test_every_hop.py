@@ -20,7 +20,7 @@ from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 
 def files(count: int) -> dict[str, bytes]:

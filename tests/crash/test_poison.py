@@ -12,7 +12,7 @@ import pytest
 from rig.account import Account, Record, delivered, name
 from rig.serving import CONFIG, Serving, prepare, put, wharf
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 STEPS = """
 import os, signal

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rig import seeded
-from rig.faults import engine, ingest, ledger, store
+from rig.faults import engine, ingest, ledger, postgres, store
 
 pytestmark = pytest.mark.slow
 
@@ -17,12 +17,12 @@ HERE = Path(__file__).parent
 SEEDS = [
     (
         ledger.acknowledges_too_early,
-        "test_every_hop.py::test_kill_at[intake.arrived]",
+        "test_every_hop.py::test_kill_at[sqlite-intake.arrived]",
         "was acknowledged, and is not there",
     ),
     (
         store.delivers_the_same_again,
-        "test_every_hop.py::test_kill_at[target.renamed]",
+        "test_every_hop.py::test_kill_at[sqlite-target.renamed]",
         "each name became visible once",
     ),
     (
@@ -58,9 +58,34 @@ SEEDS = [
     ),
     (store.forgets_pages, "test_s3.py::test_kill_at[intake.stored]", "each delivery is in the bucket once"),
     (
+        ingest.takes_every_use_of_a_url_for_a_new_file,
+        "test_http.py::test_kill_at[intake.arrived]",
+        "assert '201' == '200'",
+    ),
+    (
         ingest.removes_by_name_alone,
         "test_sources.py::test_a_file_that_is_overwritten_meanwhile_is_taken_as_well[continued-source.landed]",
         "still not: both are taken",
+    ),
+    (
+        postgres.takes_a_lost_answer_for_a_no,
+        "test_postgres.py::test_a_commit_whose_question_or_answer_is_lost_is_done_once[settle-answer]",
+        "assert [False] == [True]",
+    ),
+    (
+        postgres.waits_for_what_others_hold,
+        "test_postgres.py::test_an_idle_transaction_holds_up_its_own_rows_alone",
+        "Busy",
+    ),
+    (
+        postgres.denies_what_is_being_recorded,
+        "test_postgres.py::test_whether_a_file_is_known_is_answered_when_it_is_decided",
+        "still not: it waits",
+    ),
+    (
+        postgres.does_not_wait_for_a_dead_owner,
+        "test_postgres.py::test_what_a_dead_owner_was_about_to_claim_is_taken_back",
+        "still not: it waits",
     ),
     (
         store.forgets_new_names,

@@ -15,7 +15,7 @@ from rig.serving import LEASE_S, Serving, prepare, put, wharf, worker
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 SENT = {f"f{n}.txt": b"line %d\n" % n * 500 for n in range(2)}
 

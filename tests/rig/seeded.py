@@ -16,7 +16,11 @@ SEEDED = "WHARF_SEEDED"
 TESTS = Path(__file__).parents[1]
 PATH = [str(Path(__file__).with_name("faulty")), str(TESTS)]
 
-OPTIONS = ["-q", "--tb=short", "-p", "no:xdist", "--hypothesis-profile", "first"]
+_EARLY = (
+    "ignore:Module already imported:pytest.PytestAssertRewriteWarning"  # a fault imports anyio, a plugin of pytest's
+)
+
+OPTIONS = ["-q", "--tb=short", "-p", "no:xdist", "--hypothesis-profile", "first", "-W", _EARLY]
 
 
 def objections(fault: Callable[[], None], test: str, folder: Path) -> list[str]:

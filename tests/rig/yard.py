@@ -23,8 +23,10 @@ from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.worker import Worker
 from wharfinger.errors import Rejected, Transient
 from wharfinger.ingest import Upload, land
-from wharfinger.ledger import Filter
-from wharfinger.ledger.hint import Hint
+from wharfinger.ledger import Database, Filter, Hint
+from wharfinger.ledger.hint import DatagramHint
+from wharfinger.ledger.postgres import PostgresDatabase
+from wharfinger.ledger.postgres.hint import PostgresHint
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, FileRecord
 from wharfinger.steps import Output, Reader, Result, Scratch, Step
@@ -153,8 +155,7 @@ class Yard:
         self.root, self.out = root, root / "out"
         self.out.mkdir(parents=True, exist_ok=True)
         self.store = LocalStore(root / "store")
-        self.database = SqliteDatabase(str(root / "ledger.db"), tree="arrivals")
-        self.hint = Hint(root / "run")
+        self.database, self.hint = _ledger(root)
         self.ledger, self.catalog = self.database.ledger, self.database.catalog
         self.targets = {
             "out": DirectoryTarget(self.store, "out", self.out),
@@ -216,6 +217,13 @@ class Yard:
     def history(self, name: str) -> list[str]:
         """The kinds of the events of a file."""
         return [event.kind for event in self.catalog.events(self.records()[name].file_id)]
+
+
+def _ledger(root: Path) -> tuple[Database, Hint]:
+    """On the server that WHARF_LEDGER names, as for `wharf`; else in `root`."""
+    if url := os.environ.get("WHARF_LEDGER"):
+        return PostgresDatabase(url, tree="arrivals"), PostgresHint(url)
+    return SqliteDatabase(str(root / "ledger.db"), tree="arrivals"), DatagramHint(root / "run")
 
 
 def work(root: str, pipeline: str, options: Mapping[str, Any]) -> None:

@@ -28,5 +28,5 @@ def command(session: Session, fd: int | None) -> None:
     place = session.settings.listeners.sftp
     if place is None:
         raise UsageError("the configuration wants no SFTP listener", fix="give it one: listeners: {sftp: {}}")
-    with socket.socket(fileno=fd) if fd is not None else app.bind(place) as bound:
+    with socket.socket(fileno=fd) if fd is not None else app.bind("sftp", place) as bound:
         app.listen(session.settings, bound)

@@ -16,7 +16,7 @@ from wharfinger.cli.show import document, say
 from wharfinger.cli.words import many, plain
 from wharfinger.engine.supervise import Notice
 
-_ADDRESS = re.compile(r"sftp (?P<host>\S+):(?P<port>\d+)(?: (?P<fingerprint>SHA256:\S+))?")
+_ADDRESS = re.compile(r"(?P<protocol>sftp|https?) (?P<host>\S+):(?P<port>\d+)(?: (?P<fingerprint>SHA256:\S+))?")
 
 
 @click.command(cls=Verb)
@@ -45,8 +45,10 @@ class Announcer:
     def __init__(self, session: Session) -> None:
         self._session = session
         settings = session.settings
-        self._awaited = settings.workers.count + (settings.listeners.sftp is not None) + bool(settings.sources)
+        self._awaited = settings.workers.count + (settings.listeners.sftp is not None)
+        self._awaited += (settings.listeners.http is not None) + bool(settings.sources)
         self._ready: set[str] = set()
+        self._http: Mapping[str, Any] | None = None
         self._sftp: Mapping[str, Any] | None = None
 
     def hear(self, notice: Notice) -> None:
@@ -62,7 +64,11 @@ class Announcer:
     def _note(self, notice: Notice) -> None:
         address = _ADDRESS.match(notice.text)
         if address:
-            self._sftp = {**address.groupdict(), "port": int(address["port"])}
+            told = {**address.groupdict(), "port": int(address["port"])}
+            if told.pop("protocol") == "sftp":
+                self._sftp = told
+            else:
+                self._http = {"url": f"{address['protocol']}://{address['host']}:{address['port']}"}
         already = len(self._ready) >= self._awaited
         self._ready.add(notice.child)
         if not already and len(self._ready) >= self._awaited:
@@ -71,12 +77,15 @@ class Announcer:
     def _announce(self) -> None:
         if self._session.json:
             settings = self._session.settings
-            document({"sftp": self._sftp, "workers": settings.workers.count, "sources": list(settings.sources)})
+            told = {"sftp": self._sftp, "http": self._http, "workers": settings.workers.count}
+            document({**told, "sources": list(settings.sources)})
             sys.stdout.flush()
             return
         if self._sftp:
             say(f"receiving by SFTP on {self._sftp['host']}:{self._sftp['port']}")
             say(f"host key {self._sftp['fingerprint']}") if self._sftp["fingerprint"] else None
+        if self._http:
+            say(f"receiving by signed URL on {self._http['url']}")
         if sources := self._session.settings.sources:
             say(f"taking files from {', '.join(sources)}")
         say(f"{many(self._session.settings.workers.count, 'worker')} ready; files and deliveries: wharf status")

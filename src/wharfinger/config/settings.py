@@ -72,10 +72,39 @@ class Sftp:
 
 
 @dataclass(frozen=True, slots=True)
+class Http:
+    """The HTTP listener: uploads by signed URL."""
+
+    host: Annotated[str, option("Address to listen on; loopback unless you open it.", example="192.0.2.10")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, option("TCP port; 0 takes a free one.", example=8443, ge=0, le=65535)] = 8022
+    base: Annotated[
+        str, option("How clients reach it, for the URLs that are signed.", example="https://files.example.com")
+    ] = ""
+    certificate: Annotated[
+        Path | None, option("Its TLS certificate with the chain, in PEM; without it, plain HTTP for a proxy.")
+    ] = None
+    key: Annotated[Path | None, option("The certificate's private key, in PEM.")] = None
+    secret: Annotated[
+        Path | None,
+        option("What URLs are signed with, at least 32 bytes; made in the data directory where none is given."),
+    ] = None
+    max_connections: Annotated[int, option("Clients that may be connected at one time.", ge=1, le=65536)] = 256
+    header_s: Annotated[float, option("Time until a request has come with its headers.", unit="s", gt=0)] = 10.0
+    idle_s: Annotated[float, option("A body of which nothing comes for so long is given up.", unit="s", gt=0)] = 30.0
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("'certificate' and 'key' go together: give both or neither")
+
+
+@dataclass(frozen=True, slots=True)
 class Listeners:
     """How files come in."""
 
     sftp: Annotated[Sftp | None, option("The SFTP server; null for none.")] = field(default_factory=Sftp)
+    http: Annotated[Http | None, option("The HTTP server; null for none.")] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from wharfinger.ledger import MANY, Ledger
-from wharfinger.ledger.hint import Hint
+from wharfinger.ledger import MANY, Hint, Ledger
 from wharfinger.telemetry import crash
 
 LEAP_S = 1.0

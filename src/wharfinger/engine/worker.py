@@ -20,8 +20,7 @@ from wharfinger.engine.plan import Plan, plan
 from wharfinger.engine.scratch import Workroom, clean
 from wharfinger.engine.sweep import Sweeper
 from wharfinger.errors import Busy, LedgerError, Transient
-from wharfinger.ledger import LARGE, Ledger
-from wharfinger.ledger.hint import Hint
+from wharfinger.ledger import LARGE, Hint, Ledger
 from wharfinger.model import Child, Failure, Outcome, Run, State, Status
 from wharfinger.steps import Step
 from wharfinger.store import Store, Target

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -171,6 +172,8 @@ class Reconciler:
             undo.callback(self._discard, staged)
             for piece in self.source.read(found):
                 staged.write(staged.size, piece)
+                if backlog := staged.backlog:
+                    wait([backlog])
             size, sha256 = staged.finish()
         except WharfingerError as error:
             look.object(found, error)

@@ -270,6 +270,25 @@ class Accounts(Protocol):
         ...
 
 
+class Hint(Protocol):
+    """
+    Wakes who waits for work, on whatever host. A lost or doubled hint is harmless: a look into the ledger each second is the truth, so
+    that nothing here raises.
+    """
+
+    def send(self, ids: Sequence[str]) -> None:
+        """Say that these runs are ready. Never waits for a receiver."""
+        ...
+
+    def receive(self, timeout: float) -> bool:
+        """Wait for a hint, at most `timeout` seconds; those that have come count as one. Hears from the first call on."""
+        ...
+
+    def close(self) -> None:
+        """Listen no more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The last event of a file's history, at some time: all events before it hang on its hash."""

@@ -19,7 +19,7 @@ _SUFFIX = ".hint"
 _NAME = 16  # bytes: 11 hexadecimal digits and the suffix
 
 
-class Hint:
+class DatagramHint:
     """
     Every process that waits has its socket in `directory` (in the directory for temporary files, if the path is too long for
     a socket); a sender tells them all. Nothing here raises: who cannot be reached looks into the ledger before long anyway.

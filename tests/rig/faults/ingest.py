@@ -9,9 +9,11 @@ from rig.faults import suppressed
 from wharfinger.errors import StoreError
 from wharfinger.ingest import rebuild
 from wharfinger.ingest.folder import Folder
+from wharfinger.ingest.http.door import Door
 from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.model import Arrival, ulid
 from wharfinger.store.staging import Staged
+from wharfinger.store.versions import Versions
 
 
 def gives_new_ids() -> None:
@@ -34,3 +36,9 @@ def passes_over_a_full_disk() -> None:
 def removes_by_name_alone() -> None:
     """Whatever lies under the name of an original that was taken is removed."""
     Folder.release = lambda self, found, _: (self._place.directory / found.name).unlink(missing_ok=True)
+
+
+def takes_every_use_of_a_url_for_a_new_file() -> None:
+    """The version of a file that comes by a signed URL is not that of the URL."""
+    honest, fresh = Door._check, Versions()
+    Door._check = lambda *given: replace(honest(*given), version=fresh())

@@ -45,6 +45,7 @@ def test_every_section_is_in_the_page_once() -> None:
         "The whole file",
         "listeners",
         "listeners.sftp",
+        "listeners.http",
         "workers",
         "customers.NAME",
         "sources.NAME",

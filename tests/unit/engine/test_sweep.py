@@ -9,7 +9,7 @@ from rig.waiting import wait_until
 from rig.yard import Yard
 from wharfinger.engine.sweep import Sweeper, sweep
 from wharfinger.ledger import POISON_CRASHES
-from wharfinger.ledger.hint import Hint
+from wharfinger.ledger.hint import DatagramHint
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Status
 
@@ -25,7 +25,7 @@ def test_all_that_a_dead_owner_held_comes_back_at_once(yard: Yard) -> None:
 
 
 def test_an_ended_lease_comes_back_and_a_worker_is_woken(yard: Yard) -> None:
-    waiting = Hint(yard.root / "run")
+    waiting = DatagramHint(yard.root / "run")
     waiting.receive(0.01)
     yard.land({"a": b""})
     yard.ledger.claim("slow", 1, 0.05)

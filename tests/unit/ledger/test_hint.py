@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from wharfinger.ledger import hint
-from wharfinger.ledger.hint import Hint
+from wharfinger.ledger.hint import DatagramHint
 
-Make = Callable[..., Hint]
+Make = Callable[..., DatagramHint]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    made: list[Hint] = []
+    made: list[DatagramHint] = []
 
-    def one(directory: Path | None = None) -> Hint:
-        made.append(Hint(directory or tmp_path / "run"))
+    def one(directory: Path | None = None) -> DatagramHint:
+        made.append(DatagramHint(directory or tmp_path / "run"))
         return made[-1]
 
     yield one
@@ -29,7 +29,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         each.close()
 
 
-def listening(make: Make, directory: Path | None = None) -> Hint:
+def listening(make: Make, directory: Path | None = None) -> DatagramHint:
     receiver = make(directory)
     assert receiver.receive(0) is False
     return receiver

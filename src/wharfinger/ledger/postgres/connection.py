@@ -7,8 +7,9 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.types.numeric import Int8Dumper
@@ -62,14 +63,12 @@ class Connections:
 
     def snapshot(self, work: Callable[[Transaction], T]) -> T:
         """What `work` answers. All its statements see the same commit."""
-        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        return self._try(partial(self._once, partial(_transaction, work, begin, [])))
+        return self._try(partial(self._once, partial(_seen_at_once, work)))
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """
-        What `work` answers, once all it did is durable; it leaves no trace if it raises. `work` may be done several times, and reads
-        at least one answer of the server, so that a lost connection is noticed before the commit is sent. Where the answer to
-        the commit is lost, LedgerError is raised: it may have been done.
+        What `work` answers, once all it did is durable; it leaves no trace if it raises, and may be done several times. Where the answer
+        to the commit is lost, the server is asked what became of it; where that cannot be learned, LedgerError is raised.
         """
         return self._try(partial(self._committed, work))
 
@@ -101,16 +100,27 @@ class Connections:
         self._forget()
 
     def _committed(self, work: Callable[[Transaction], T]) -> T:
-        sent: list[bool] = []
+        commit = Commit(work)
         try:
-            return self._once(partial(_transaction, work, "BEGIN", sent))
+            return self._once(commit)
         except psycopg.Error as exc:
-            if sent and _is_lost(exc):
-                raise LedgerError(
-                    f"{self.name}: the connection was lost during a commit; what it would have changed may be changed or not",
-                    code="LEDGER_LOST_ANSWER",
-                ) from exc
+            if commit.xid and _is_lost(exc) and self._is_done(commit.xid, exc):
+                return commit.answer
             raise
+
+    def _is_done(self, xid: str, lost: psycopg.Error) -> bool:
+        """Whether the transaction `xid` was committed; raises LedgerError where nobody can tell within the patience."""
+        until = time.monotonic() + self._patience_s
+        with suppress(Busy):
+            while time.monotonic() < until:
+                (status,) = self.read(lambda db: first(db, "SELECT pg_xact_status(%s::xid8)", xid))
+                if status != "in progress":
+                    return bool(status == "committed")
+                time.sleep(0.02)
+        raise LedgerError(
+            f"{self.name}: the connection was lost during a commit; what it would have changed may be changed or not",
+            code="LEDGER_LOST_ANSWER",
+        ) from lost
 
     def _once(self, work: Callable[[Transaction], T]) -> T:
         db = self._take()
@@ -201,12 +211,33 @@ def _lock(tx: Transaction, how: str, what: Sequence[str]) -> None:
     tx.execute(f"SELECT {how}(hashtextextended(current_schema() || '/' || n, 0)) FROM unnest(%s::text[]) n", (names,))
 
 
-def _transaction(work: Callable[[Transaction], T], begin: str, sent: list[bool], db: Transaction) -> T:
-    """`work` in pipeline mode: what is not read is not waited for, but for the commit. Once that is on its way, `sent` says so."""
+class Commit(Generic[T]):
+    """
+    `work` in a transaction, in pipeline mode: what is not read is not waited for, but for the commit. Once that is on its way, `xid` is
+    the number under which the server knows it, and `answer` what it would have answered.
+    """
+
+    answer: T
+
+    def __init__(self, work: Callable[[Transaction], T]) -> None:
+        self._work = work
+        self.xid = ""
+
+    def __call__(self, db: Transaction) -> T:
+        """Do it."""
+        with db.pipeline():
+            db.execute("BEGIN")
+            number = db.execute("SELECT pg_current_xact_id()::text")
+            self.answer = self._work(db)
+            self.xid = str(number.fetchall()[0][0])
+            db.execute("COMMIT")
+        return self.answer
+
+
+def _seen_at_once(work: Callable[[Transaction], T], db: Transaction) -> T:
     with db.pipeline():
-        db.execute(begin)
+        db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         answer = work(db)
-        sent.append(True)
         db.execute("COMMIT")
     return answer
 

@@ -1,0 +1,32 @@
+"""`wharf http`: the HTTP process alone, on a socket that `wharf serve` hands to it."""
+
+from __future__ import annotations
+
+import socket
+
+import click
+
+from wharfinger.cli import log
+from wharfinger.cli.frame import Verb
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.errors import UsageError
+
+
+@click.command(cls=Verb, hidden=True)
+@click.option(
+    "--fd",
+    type=int,
+    metavar="N",
+    help="The descriptor of a listening socket; without it, the address of the configuration.",
+)
+@pass_session
+def command(session: Session, fd: int | None) -> None:
+    """Receive files by HTTP until it is stopped."""
+    from wharfinger import app
+
+    log.configure()
+    place = session.settings.listeners.http
+    if place is None:
+        raise UsageError("the configuration wants no HTTP listener", fix="give it one: listeners: {http: {}}")
+    with socket.socket(fileno=fd) if fd is not None else app.bind("http", place) as bound:
+        app.receive(session.settings, bound)

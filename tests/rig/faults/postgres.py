@@ -1,0 +1,51 @@
+"""Faults of the Postgres ledger."""
+
+from __future__ import annotations
+
+from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.postgres import arrive, connection, figure, lease, queue, recover, schema
+from wharfinger.ledger.postgres.connection import Transaction
+
+
+def claims_what_is_held() -> None:
+    """A claim takes runs that somebody has."""
+    for name in ("_HEADS", "_LEASE"):
+        setattr(lease, name, getattr(lease, name).replace(lease._READY, "state IN ('ready', 'leased')"))
+
+
+def waits_for_what_others_hold() -> None:
+    """A claim waits for rows that somebody has locked."""
+    lease._LEASE = lease._LEASE.replace("SKIP LOCKED", "")
+
+
+def counts_afterwards() -> None:
+    """Sums are not kept in the transaction of what they count."""
+    honest = figure.write
+
+    def write(tx: Transaction, tally: Tally) -> None:
+        tx.execute("COMMIT")
+        tx.execute("BEGIN")
+        honest(tx, tally)
+
+    figure.write = write
+
+
+def takes_a_lost_answer_for_a_no() -> None:
+    """A commit whose answer was lost is done again, whatever became of it."""
+    connection.Connections._is_done = lambda *_: False
+
+
+def does_not_wait_for_a_dead_owner() -> None:
+    """What a dead owner's session is just committing is not looked for."""
+    recover.locked = lambda *_: None
+
+
+def denies_what_is_being_recorded() -> None:
+    """A file that somebody is about to record is unknown."""
+    queue.unknown = lambda tx, files: {*files} - arrive.known(tx, files)
+
+
+def sorts_by_language() -> None:
+    """Names are in the order of a dictionary."""
+    schema.STEPS = tuple(step.replace(' COLLATE "C"', "") for step in schema.STEPS)
+    schema.migrate.__defaults__ = (schema.STEPS,)
