@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from stand.files import made
 from stand.load import flood, pace, sessions
 from stand.measure import interleave, percentile, ratio, spread
 from stand.ours import Wharf, wharf
+from stand.postgres import postgres
 from stand.run import Bench, bench
 from stand.servers import FAST, Keys
 
@@ -35,10 +36,13 @@ TWO_CORES = frozenset({0, 1})
 
 def main() -> None:
     """Throughput, then latency."""
-    with bench("end_to_end", __doc__, rounds=5, slow_disk=True) as b:
+    with bench("end_to_end", __doc__, rounds=5, slow_disk=True, ledgers=True) as b, ExitStack() as servers:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, TWO_CORES & os.sched_getaffinity(0) or os.sched_getaffinity(0))
-        with wharf(b.work, Keys.made(b.work), b.env) as running:
+        ledger = "sqlite"
+        if b.ledger == "postgres":
+            ledger = servers.enter_context(postgres(b.work, b.env, b.delay_ms)).made("wharf")
+        with wharf(b.work, Keys.made(b.work), b.env, ledger) as running:
             throughput(b, running)
             latency(b, running)
 

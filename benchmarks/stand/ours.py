@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stand.servers import HOST, Keys, Server, running
 from wharfinger import app, config
@@ -25,8 +26,6 @@ FOLDERS = ("inbound", "inbound/bucket", "inbound/directory")
 CONFIG = """\
 data: ./data
 bucket: landing
-listeners:
-  sftp: {host: 127.0.0.1, port: 0}
 customers: {bench: {}, other: {}}
 destinations:
   warehouse: {directory: ./warehouse}
@@ -39,6 +38,8 @@ pipelines:
     route: {key: "inbound/bucket/**"}
     steps: [{uses: deliver, with: {to: archive}}]
 """
+SFTP = "listeners: {sftp: {host: 127.0.0.1, port: 0}}"
+NO_SFTP = "listeners: {sftp: null}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +99,30 @@ class Wired:
         self.database.close()
 
 
-def opened(work: Path) -> Wired:
-    """Store and database of the wharf under `work`, which is made if need be."""
-    settings = config.read(_configured(work / "wharf"), app.registry(), os.environ)
+def opened(work: Path, ledger: str = "sqlite", listeners: str = SFTP) -> Wired:
+    """Store and database of the wharf under `work`, which is made if need be; its ledger may be on a server (a URL)."""
+    settings = config.read(_configured(work / "wharf", ledger, listeners), app.registry(), os.environ)
     return Wired(app.open_store(settings), app.open_database(settings))
 
 
 @contextmanager
-def wharf(work: Path, keys: Keys, env: Mapping[str, str]) -> Iterator[Wharf]:
+def wharf(work: Path, keys: Keys, env: Mapping[str, str], ledger: str = "sqlite") -> Iterator[Wharf]:
     """`wharf serve` as a user starts it: listener and workers."""
-    with closing(opened(work)) as wired:
+    with closing(opened(work, ledger)) as wired:
         _seed(wired.database, keys)
-        with running([*_command(work), "serve"], env=env, stdout=subprocess.PIPE) as process:
-            assert process.stdout
-            ready = process.stdout.readline()
-            if not ready:
-                raise RuntimeError("wharf serve ended at once; its reason stands above")
-            yield _served(process.pid, json.loads(ready)["sftp"]["port"], keys, wired.database)
+        with serving(work, env) as (pid, ready):
+            yield _served(pid, ready["sftp"]["port"], keys, wired.database)
+
+
+@contextmanager
+def serving(work: Path, env: Mapping[str, str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """`wharf serve` on what `opened` made under `work`: its process, and what it says once all are ready."""
+    with running([*_command(work), "serve"], env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        ready = process.stdout.readline()
+        if not ready:
+            raise RuntimeError("wharf serve ended at once; its reason stands above")
+        yield process.pid, json.loads(ready)
 
 
 @contextmanager
@@ -139,11 +147,11 @@ def _served(pid: int, port: int, keys: Keys, database: Database) -> Wharf:
     return Wharf(Server("wharfinger", port, CUSTOMERS[0], keys.client, pid, held), database)
 
 
-def _configured(directory: Path) -> Path:
-    directory.mkdir(exist_ok=True)
+def _configured(directory: Path, ledger: str, listeners: str) -> Path:
+    directory.mkdir(exist_ok=True, parents=True)
     (directory / "warehouse").mkdir(exist_ok=True)
     settings = directory / "wharf.yaml"
-    settings.write_text(CONFIG)
+    settings.write_text(f"{CONFIG}ledger: {ledger}\n{listeners}\n")
     return settings
 
 

@@ -31,6 +31,8 @@ class Bench:
     rounds: int
     work: Path  # empty, on the disk that is measured
     env: Mapping[str, str]  # of every process whose syncs count
+    delay_ms: float  # that is added to each sync
+    ledger: str  # "sqlite" or "postgres"
     report: Report
     progress: Progress
 
@@ -51,15 +53,16 @@ class Bench:
 
 
 @contextmanager
-def bench(name: str, doc: str, *, rounds: int, slow_disk: bool = False) -> Iterator[Bench]:
+def bench(name: str, doc: str, *, rounds: int, slow_disk: bool = False, ledgers: bool = False) -> Iterator[Bench]:
     """A benchmark's frame. What the block has put in the report is shown, and written where it was asked to be."""
-    given = _arguments(doc, rounds, slow_disk)
+    given = _arguments(doc, rounds, slow_disk, ledgers)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped as well
     given.work.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"wharf-bench-{name}-", dir=given.work))
     delay_ms = given.fsync_delay_ms
-    slower = f"-fsync-{delay_ms:g}ms" if delay_ms else ""
-    title = doc.strip().split("\n")[0].rstrip(".") + (f", {delay_ms:g} ms added to every sync" if delay_ms else "")
+    slower = "-postgres" * (given.ledger == "postgres") + (f"-fsync-{delay_ms:g}ms" if delay_ms else "")
+    on = ", on Postgres" * (given.ledger == "postgres")
+    title = doc.strip().split("\n")[0].rstrip(".") + on + (f", {delay_ms:g} ms added to every sync" if delay_ms else "")
     command = " ".join([".venv/bin/python", f"benchmarks/{name}.py", *sys.argv[1:]])
     env = delay.environment(work, delay_ms)
     facts = machine.facts(work) | {"one sync": _sync(work, env, delay_ms)}
@@ -70,7 +73,7 @@ def bench(name: str, doc: str, *, rounds: int, slow_disk: bool = False) -> Itera
     progress.add_task(name, total=None)
     try:
         with progress:
-            yield Bench(given.small, given.rounds, work, env, report, progress)
+            yield Bench(given.small, given.rounds, work, env, delay_ms, given.ledger, report, progress)
     finally:
         if not given.keep:
             shutil.rmtree(work, ignore_errors=True)
@@ -87,7 +90,7 @@ def _sync(work: Path, env: Mapping[str, str], delay_ms: float) -> str:
     return f"{sync_ms:.2f} ms (fdatasync of a new file of 10 KB, median of 64)"
 
 
-def _arguments(doc: str, rounds: int, slow_disk: bool) -> argparse.Namespace:
+def _arguments(doc: str, rounds: int, slow_disk: bool, ledgers: bool) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--small", action="store_true", help="a few files only: shows that it works, its times mean nothing")
@@ -104,6 +107,10 @@ def _arguments(doc: str, rounds: int, slow_disk: bool) -> argparse.Namespace:
         add("--fsync-delay-ms", type=float, default=0.0, help="make every sync so much slower (default: 0)")
     else:
         parser.set_defaults(fsync_delay_ms=0.0)
+    if ledgers:
+        add("--ledger", choices=("sqlite", "postgres"), default="sqlite", help="where the ledger is (default: sqlite)")
+    else:
+        parser.set_defaults(ledger="sqlite")
     given = parser.parse_args()
     if given.small:
         given.rounds = 1

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rig import postgres
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def run_small(name: str, tmp_path: Path, *options: str) -> dict[str, Any]:
-    """The report of a small run."""
+    """The report of a small run, with its files in `tmp_path`."""
     command = [
         sys.executable,
         str(BENCHMARKS / f"{name}.py"),
@@ -40,6 +45,26 @@ def test_ledger_benchmark_fills_what_it_says_and_claims_after_a_kill(tmp_path):
     assert counts == {"transferred of 2000": 2000, "transferred of 4000": 4000, "claimed after kill -9": 64}
 
 
+@pytest.fixture
+def reachable():
+    """A directory that the user who runs Postgres can reach, where that is not the one who tests."""
+    with tempfile.TemporaryDirectory(prefix="wharf-bench-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+needs_postgres = pytest.mark.skipif(postgres.binaries() is None, reason="no Postgres server is installed")
+
+
+@needs_postgres
+@pytest.mark.slow
+def test_engine_benchmark_delivers_all_on_both_ledgers_and_by_every_peer_that_is_installed(reachable):
+    slower = ["--fsync-delay-ms", "20"] if shutil.which("cc") else []
+    counts = run_small("engine", reachable, *slower)["counts"]
+    peers = {f"{name}: delivered": 64 for name in ("procrastinate", "dbos") if find_spec(name)}
+    assert counts == {"wharfinger, SQLite: delivered": 256, "wharfinger, Postgres: delivered": 256} | peers
+
+
 needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="the load comes through OpenSSH's client")
 
 
@@ -57,6 +82,14 @@ def test_every_server_holds_what_the_ingest_benchmark_sent(tmp_path):
 @pytest.mark.slow
 def test_end_to_end_benchmark_sees_every_file_delivered(tmp_path):
     counts = run_small("end_to_end", tmp_path)["counts"]
+    assert counts == {"delivered in floods": 128, "delivered when paced": 80}
+
+
+@needs_ssh
+@needs_postgres
+@pytest.mark.slow
+def test_end_to_end_benchmark_sees_every_file_delivered_on_postgres(reachable):
+    counts = run_small("end_to_end", reachable, "--ledger", "postgres")["counts"]
     assert counts == {"delivered in floods": 128, "delivered when paced": 80}
 
 
