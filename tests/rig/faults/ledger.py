@@ -93,6 +93,12 @@ def forgets_who_waits() -> None:
     child.ended = lambda *_: None
 
 
+def calls_again_what_has_ended() -> None:
+    """A call that is repeated starts children again that have ended."""
+    honest = child.shared.wanted
+    child.shared.wanted = lambda call, parent, known, _: honest(call, parent, known, dict.fromkeys(known, ""))
+
+
 def wakes_afterwards() -> None:
     """A parent is woken after its child's end was committed, not with it."""
     honest = child.ended
