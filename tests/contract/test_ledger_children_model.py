@@ -296,7 +296,7 @@ class FamilyMachine(RuleBasedStateMachine):
             assert chain.verify(events) == []
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(400)])])
 def test_a_ledger_does_with_families_what_its_model_does(backend: str, examples: int) -> None:
     machine = type("Machine", (FamilyMachine,), {"backend": backend})
     run_state_machine_as_test(

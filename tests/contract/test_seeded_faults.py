@@ -34,8 +34,8 @@ SEEDS = [
     ),
     (ledger.forgets_who_waits, "test_ledger_children.py::test_a_parent_waits_for_the_last_of_its_children"),
     (
-        ledger.calls_again_what_has_ended,
-        "test_ledger_children_model.py::test_a_ledger_does_with_families_what_its_model_does[sqlite-10]",
+        ledger.counts_one_child_for_all,
+        "test_ledger_children_model.py::test_a_ledger_does_with_families_what_its_model_does[sqlite-15]",
     ),
     (ledger.hides_a_file, "test_catalog.py::test_pages_are_newest_first_and_have_each_file_once"),
     (ledger.shows_what_came_last, "test_namespace.py::test_an_older_version_that_comes_late_does_not"),

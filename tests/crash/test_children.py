@@ -31,7 +31,7 @@ FILES = {name: zipped(members) for name, members in ARCHIVES.items()}
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
+def yard(tmp_path: Path, backend: str) -> Iterator[Yard]:
     with Yard(tmp_path) as yard:
         yield yard
 

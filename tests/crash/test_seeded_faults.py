@@ -42,7 +42,7 @@ SEEDS = [
     ),
     (
         ledger.wakes_afterwards,
-        "test_children.py::test_a_worker_killed_anywhere_leaves_nobody_waiting_and_repeats_nothing[ledger.waking]",
+        "test_children.py::test_a_worker_killed_anywhere_leaves_nobody_waiting_and_repeats_nothing[sqlite-ledger.waking]",
         "every file has ended",
     ),
     (ingest.gives_new_ids, "test_rebuild.py::test_a_deleted_ledger_is_rebuilt_from_the_store", "file_id"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rig import postgres
 from rig.archives import zipped
+from rig.databases import DATABASES
 from rig.draining import drain
 from rig.yard import CALLED, PIPELINES, SOON, STEPS, Yard, a_pipeline, a_step, bound, call, called
 from wharfinger.config.settings import BoundBranch
@@ -20,6 +23,17 @@ from wharfinger.steps import Output, Reader, Result, Scratch
 from wharfinger.store import Put, noted_delivery
 
 OUT = bound("send", "out")
+
+
+@pytest.fixture(params=DATABASES)
+def yard(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    """On each backend: how a family fares is the ledger's affair as much as the worker's."""
+    if request.param == "postgres":
+        monkeypatch.setenv("WHARF_LEDGER", postgres.schema(tmp_path))
+    with Yard(tmp_path) as yard:
+        yield yard
+
+
 LAKE = bound("send", "lake")
 
 

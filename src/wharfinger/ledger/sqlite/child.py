@@ -30,6 +30,7 @@ WHERE id = ?
 
 _CALLS = f"SELECT id, call FROM run {NAMED}"
 _ADOPT = f"UPDATE run SET call = ? {NAMED}"
+_MORE = "UPDATE run SET waits = waits + ? WHERE id = ?"
 _FEWER = "UPDATE run SET waits = waits - ? WHERE id = ?"
 _RESUME = f"UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', rank = ? WHERE id = ?"
 
@@ -61,7 +62,7 @@ def _enter(tx: apsw.Connection, wanted: Wanted, revisions: Revisions) -> None:
         tx.execute(_AGAIN, (lane(child.size), r, child.size, *begun, found.id))
         found.move(QUEUED, tally)
     figure.write(tx, tally)
-    tx.execute("UPDATE run SET waits = waits + ? WHERE id = ?", (len(wanted.children), wanted.parent.id))
+    tx.execute(_MORE, (len(wanted.children), wanted.parent.id))
 
 
 def ended(tx: apsw.Connection, runs: Sequence[Found], now_us: int) -> None:
