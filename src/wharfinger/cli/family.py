@@ -53,11 +53,12 @@ def show(nodes: Sequence[Node]) -> None:
 
 def _row(node: Node) -> dict[str, object]:
     record = node.record
+    by = f" by {record.step}" if record.step != record.pipeline else ""
     of = f" of {record.member}" if record.member else ""
     return {
         "run": f"{'  ' * (node.depth - 1)}{record.id}",
         "status": str(record.status),
         "attempts": record.attempts,
-        "what": f"{record.step}: {record.pipeline}{of}",
+        "what": f"{record.pipeline}{by}{of}",
         "error": record.error_message,
     }

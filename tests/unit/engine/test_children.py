@@ -17,7 +17,9 @@ from rig.draining import drain
 from rig.yard import CALLED, PIPELINES, SOON, STEPS, Yard, a_pipeline, a_step, bound, call, called
 from wharfinger.config.settings import BoundBranch
 from wharfinger.errors import StoreError, Transient, WharfingerError
+from wharfinger.ingest.rebuild import rebuild
 from wharfinger.ledger import MANY
+from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import ChildRecord, State, Status
 from wharfinger.steps import Output, Reader, Result, Scratch
 from wharfinger.store import Put, noted_delivery
@@ -365,3 +367,27 @@ def test_files_that_call_go_together_with_files_that_do_not(yard: Yard) -> None:
     drain(yard.worker(a_pipeline(choice, OUT), called(LAKE, name="inner")))
     assert len(yard.visible()) == 40
     assert set(yard.lake()) == {f"acme/{n}" for n in range(40) if "1" in str(n)}
+
+
+# A ledger that is lost
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 100])
+def test_a_file_whose_ledger_is_lost_comes_to_its_end_and_has_each_effect_once(yard: Yard, turns: int) -> None:
+    [arrival] = yard.land({"all.zip": zipped({"a": b"one", "b": b"two"})})
+    pipelines = PIPELINES["family"], *CALLED
+    worker = yard.worker(*pipelines, batch=1)
+    for _ in range(turns):
+        worker.turn()
+    before = {path: path.stat().st_ino for path in yard.out.rglob("*") if path.is_file()}
+    yard.ledger = SqliteDatabase(yard.root / "rebuilt.db", tree="arrivals").ledger
+    assert rebuild(yard.store, yard.ledger, "arrivals").delivered == (turns == 100)
+    drain(yard.worker(*pipelines))
+    assert yard.visible() == {
+        "acme/a": b"ONE",
+        "acme/b": b"TWO",
+        "acme/all.zip": zipped({"a": b"one", "b": b"two"}),
+    }
+    assert [len(versions) for versions in yard.lake().values()] == [2]  # by the pipeline itself, and by `inner`
+    assert before.items() <= {path: path.stat().st_ino for path in yard.out.rglob("*") if path.is_file()}.items()
+    assert yard.ledger.knows([arrival.file_id]) == [True]
