@@ -26,11 +26,13 @@ from wharfinger.store import Store, Target, disk
 
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
     from wharfinger.config.place import Place
-    from wharfinger.config.settings import Http, Settings, Sftp
+    from wharfinger.config.settings import Http, Metrics, Settings, Sftp
     from wharfinger.ingest.landing import Landing
     from wharfinger.ingest.reconcile import Reconciler
     from wharfinger.ledger.keyring import Keyring
     from wharfinger.steps.registry import Registry
+    from wharfinger.telemetry.meter import Meter
+    from wharfinger.telemetry.metrics import Reading
 
 LEDGERS = {
     "sqlite": "wharfinger.ledger.sqlite:SqliteDatabase",
@@ -52,8 +54,8 @@ REBIND_S = 5.0
 """How long a port may still be held by the children of a supervisor that was killed a moment ago."""
 
 _BIND_FIXES = {
-    errno.EADDRINUSE: "stop what listens there, or set listeners.{}.port (0 takes a free one)",
-    errno.EACCES: "set listeners.{}.port above 1023",
+    errno.EADDRINUSE: "stop what listens there, or set {}.port (0 takes a free one)",
+    errno.EACCES: "set {}.port above 1023",
 }
 
 
@@ -131,11 +133,13 @@ def work(settings: Settings, *, express: bool = False) -> None:
         settings.pipelines,
         registry(),
         hint,
+        gates=database.gates,
         owner=lifeline.owner,
         batch=settings.workers.batch,
         lease_s=settings.workers.lease_s,
         express=express,
         checkpoint=Checkpointer(database.audit, signer(open_keyring(settings)), settings.workers.checkpoint_s),
+        meter=_meter(settings),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
@@ -191,6 +195,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
         min_free=settings.min_free,
         data=settings.data,
         hint=hint.send,
+        meter=_meter(settings),
     )
     gc.freeze()  # what stands for good is not looked through again and again for garbage
     host, port = bound.getsockname()[:2]
@@ -310,6 +315,52 @@ def reconcilers(settings: Settings) -> Iterator[Mapping[str, Reconciler]]:
         }
 
 
+def expose(settings: Settings, bound: socket.socket) -> None:
+    """Answer Prometheus on `bound` until SIGTERM, or until the supervisor is gone."""
+    from wharfinger.telemetry.endpoint import PATH, Endpoint
+    from wharfinger.telemetry.metrics import Exposition
+
+    lifeline = _lifeline()
+    database = open_database(settings)
+    endpoint = Endpoint(bound, Exposition(_figures_directory(settings), lambda: _readings(settings, database)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: endpoint.stop())
+    lifeline.watch(endpoint.stop)
+    host, port = bound.getsockname()[:2]
+    lifeline.ready(f"metrics {host}:{port}{PATH}")
+    endpoint.serve()
+    database.close()
+
+
+def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
+    from wharfinger.ingest.account import accounts
+    from wharfinger.ledger.gauge import readings
+    from wharfinger.store.space import disks
+    from wharfinger.telemetry.metrics import Reading
+
+    yield from readings(database.catalog.counts(), time.time())
+    for path, free in disks(store_path(settings), settings.data).items():
+        yield Reading("wharf_free_bytes", free, (str(path),))
+    yield Reading("wharf_min_free_bytes", settings.min_free)
+    for account in accounts(settings.data):
+        yield Reading("wharf_unaccounted_files", account.unaccounted, (account.source,))
+
+
+def _meter(settings: Settings) -> Meter:
+    """What this process counts, where somebody wants to know."""
+    if settings.metrics is None:
+        from wharfinger.telemetry.meter import SILENT
+
+        return SILENT
+    from wharfinger.telemetry.metrics import instruments
+
+    return instruments(_figures_directory(settings))
+
+
+def _figures_directory(settings: Settings) -> Path:
+    return settings.data / "run" / "metrics"
+
+
 def _lifeline() -> Lifeline:
     return Lifeline.inherited(os.environ, owner=f"{socket.gethostname()}-{os.getpid()}")
 
@@ -331,12 +382,12 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
         Child(f"worker-{n}", (*wharf, "worker", *(("--express",) if n == 1 and settings.workers.count > 1 else ())))
         for n in range(1, settings.workers.count + 1)
     ]
-    if settings.listeners.sftp:
-        bound = bind("sftp", settings.listeners.sftp)
-        children.append(Child("sftp", (*wharf, "listen", "--fd", str(bound.fileno())), (bound.fileno(),)))
-    if settings.listeners.http:
-        door = bind("http", settings.listeners.http)
-        children.append(Child("http", (*wharf, "http", "--fd", str(door.fileno())), (door.fileno(),)))
+    bound = _bound(settings)
+    children += [
+        Child(name, (*wharf, verb, "--fd", str(listening.fileno())), (listening.fileno(),))
+        for name, verb, listening in bound
+    ]
+    _forget_figures(settings)
     if settings.sources:
         children.append(Child("sources", (*wharf, "watch")))
     hint = open_hint(settings)
@@ -344,6 +395,23 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     hint.close()
     database.close()
     return had_time
+
+
+def _bound(settings: Settings) -> list[tuple[str, str, socket.socket]]:
+    """The children that serve a socket which outlives them: name, verb and socket of each."""
+    wanted = (
+        ("sftp", "listen", settings.listeners.sftp, "listeners.sftp"),
+        ("http", "http", settings.listeners.http, "listeners.http"),
+        ("metrics", "metrics", settings.metrics, "metrics"),
+    )
+    return [(name, verb, bind(key, place)) for name, verb, place, key in wanted if place]
+
+
+def _forget_figures(settings: Settings) -> None:
+    """What the processes of an earlier `wharf serve` have counted."""
+    from wharfinger.telemetry.metrics import forget_dead
+
+    forget_dead(_figures_directory(settings), counts=True)
 
 
 def _refuse_lost(database: Database, settings: Settings) -> None:
@@ -378,8 +446,11 @@ def _check_http(place: Http, data: Path) -> None:
     ticket.secret(place.secret, data)
 
 
-def bind(name: str, place: Sftp | Http) -> socket.socket:
-    """A socket for `listeners.<name>`, to be handed to the listener: connections wait in it while a listener that died is replaced."""
+def bind(key: str, place: Sftp | Http | Metrics) -> socket.socket:
+    """
+    A listening socket for what the configuration says under `key` ("listeners.sftp"), to be handed to a child: connections wait in it
+    while a child that died is replaced.
+    """
     deadline = time.monotonic() + REBIND_S
     while True:
         try:
@@ -392,7 +463,7 @@ def bind(name: str, place: Sftp | Http) -> socket.socket:
             raise UsageError(
                 f"cannot listen on {place.host}:{place.port}: {exc.strerror}",
                 code="PORT_BUSY" if exc.errno == errno.EADDRINUSE else "CANNOT_LISTEN",
-                fix=_BIND_FIXES.get(exc.errno or 0, "set listeners.{}.host to an address of this machine").format(name),
+                fix=_BIND_FIXES.get(exc.errno or 0, "set {}.host to an address of this machine").format(key),
             ) from exc
         bound.set_inheritable(True)
         return bound

@@ -264,7 +264,7 @@ class Outcome:
     What became of a claimed run; `settle` records it if the token is still the latest.
 
     DONE with TRANSFERRED; DEAD with FAILED or QUARANTINED; READY with a time `due` (a retry; adds one to tries if it `counts`);
-    WAITING with UPLOADED (no pipeline matched), or with PROCESSING (until its children have ended).
+    WAITING with UPLOADED (no pipeline matched), with QUEUED (its pipeline is paused), or with PROCESSING (until its children have ended).
     """
 
     run: str

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rig.databases import DATABASES, Clock
-from wharfinger.ledger import Accounts, Catalog, Database, Ledger, Namespace
+from wharfinger.ledger import Accounts, Catalog, Database, Gates, Ledger, Namespace
 
 
 @pytest.fixture
@@ -43,6 +43,11 @@ def database(open_database: Callable[[], Database]) -> Database:
 @pytest.fixture
 def ledger(database: Database) -> Ledger:
     return database.ledger
+
+
+@pytest.fixture
+def gates(database: Database) -> Gates:
+    return database.gates
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from rig.databases import (
     Clock,
     an_arrival,
     failed,
+    held,
     lease,
     quarantined,
     retried,
@@ -86,7 +87,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.directory = tempfile.TemporaryDirectory()
         self.database: Database = DATABASES[self.backend](Path(self.directory.name), clock=self.clock)
-        self.ledger = self.database.ledger
+        self.ledger, self.gates = self.database.ledger, self.database.gates
+        self.is_paused = False
         self.model: dict[str, Modelled] = {}
         self.arrivals: list[Arrival] = []
         self.runs: list[Run] = []  # every claim there ever was, stale ones too
@@ -188,6 +190,41 @@ class LedgerMachine(RuleBasedStateMachine):
         if m.state != "leased":
             m.restart()
 
+    @rule(paused=st.booleans())
+    def pause_or_resume(self, paused: bool) -> None:
+        verb = self.gates.pause if paused else self.gates.resume
+        assert verb("claims", "ann") == (self.is_paused != paused)
+        self.is_paused = paused
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def put_aside(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        assert self.ledger.settle([held(run)]) == [self.is_held(run)]
+        m = self.model[run.id]
+        if self.is_held(run):
+            m.become("queued", "waiting" if self.is_paused else "ready")
+        else:
+            m.events += 1
+
+    @rule()
+    def wake(self) -> None:
+        waiting = {id for id, m in self.model.items() if (m.status, m.state) == ("queued", "waiting")}
+        woken = set() if self.is_paused else waiting
+        assert set(self.gates.wake()) == woken
+        for id in woken:
+            self.model[id].become("queued", "ready")
+
+    @precondition(lambda self: self.arrivals)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(self.arrivals)).file_id
+        m = self.model[id]
+        can = m.state not in ("done", "cancelled")
+        assert self.ledger.cancel([id], "ann") == [can]
+        if can:
+            m.become(m.status if m.state == "dead" else "failed", "cancelled")
+
     @rule(seconds=st.sampled_from([1, 5, 29, 31, 200]))
     def time_passes(self, seconds: float) -> None:
         self.clock.forward(seconds)
@@ -209,6 +246,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert n == sum(m.status == status for m in self.model.values())
         for state, n in counts.runs.items():
             assert n == sum(m.state == state for m in self.model.values())
+        assert counts.held == sum((m.status, m.state) == ("queued", "waiting") for m in self.model.values())
         assert counts.bytes == sum(m.size for m in self.model.values())
 
     @invariant()

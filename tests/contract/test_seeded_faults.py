@@ -37,6 +37,10 @@ SEEDS = [
         ledger.counts_one_child_for_all,
         "test_ledger_children_model.py::test_a_ledger_does_with_families_what_its_model_does[sqlite-15]",
     ),
+    (
+        ledger.forgets_to_look_at_the_gate,
+        "test_gates.py::test_what_is_put_aside_after_the_pipeline_was_resumed_is_in_line_again",
+    ),
     (ledger.hides_a_file, "test_catalog.py::test_pages_are_newest_first_and_have_each_file_once"),
     (ledger.shows_what_came_last, "test_namespace.py::test_an_older_version_that_comes_late_does_not"),
     (ledger.adds_over_another, "test_accounts.py::test_an_added_user_never_replaces_another"),

@@ -18,7 +18,7 @@ from rig.account import Account
 from rig.serving import CONFIG, Serving, prepare
 from rig.uploading import upload
 from rig.waiting import wait_until
-from wharfinger.telemetry.crash import POINTS
+from wharfinger.telemetry.crash import ON_REQUEST, POINTS
 
 pytestmark = pytest.mark.slow
 
@@ -134,7 +134,13 @@ def of(processes: list[Process], point: str) -> Process:
 
 def test_every_declared_point_is_in_the_code_and_no_other() -> None:
     code = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
-    assert set(re.findall(r'crash\.point\("([^"]+)"\)', code)) == set(POINTS)
+    assert set(re.findall(r'crash\.point\("([^"]+)"\)', code)) == set(POINTS) | set(ON_REQUEST)
+
+
+@pytest.mark.parametrize("point", ON_REQUEST)
+def test_what_a_person_asks_for_is_killed_at_every_point_in_a_test_of_its_own(point: str) -> None:
+    tests = [path for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)]
+    assert any(f'"{point}"' in path.read_text() for path in tests)
 
 
 def test_a_calm_run_passes_every_point_but_those_after_a_fault(processes: list[Process], watch: Process) -> None:

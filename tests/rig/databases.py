@@ -104,6 +104,11 @@ def failed(run: Run) -> Outcome:
     return Outcome(run.id, run.token, State.DEAD, Status.FAILED, "claims", "f" * 64, failure)
 
 
+def held(run: Run, pipeline: str = "claims") -> Outcome:
+    """Put aside, since the pipeline is paused."""
+    return Outcome(run.id, run.token, State.WAITING, Status.QUEUED, pipeline, "f" * 64)
+
+
 def unrouted(run: Run) -> Outcome:
     return Outcome(
         run.id, run.token, State.WAITING, Status.UPLOADED, failure=Failure("UNROUTED", "no pipeline takes it")

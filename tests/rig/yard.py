@@ -190,7 +190,7 @@ class Yard:
         return Upload(path, f"{customer}/{name}", version, len(data), sha256, customer, source="test")
 
     def worker(self, *pipelines: Pipeline, steps: Mapping[str, Step] = STEPS, **more: Any) -> Worker:
-        options = {"owner": "tester", **more}
+        options = {"owner": "tester", "gates": self.database.gates, **more}
         return Worker(self.ledger, self.store, self.targets, pipelines, steps, self.hint, **options)
 
     def records(self) -> dict[str, FileRecord]:

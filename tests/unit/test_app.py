@@ -22,7 +22,7 @@ from wharfinger.ledger import Filter
 
 def test_an_address_that_is_not_of_this_machine_is_refused_with_what_mends_it() -> None:
     with pytest.raises(UsageError, match="cannot listen on no") as refusal:
-        app.bind("sftp", Sftp(host="no.such.host.invalid", port=0))
+        app.bind("listeners.sftp", Sftp(host="no.such.host.invalid", port=0))
     assert (refusal.value.code, "listeners.sftp.host" in refusal.value.fix) == ("CANNOT_LISTEN", True)
 
 

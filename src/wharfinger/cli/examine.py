@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Literal
 
 from wharfinger.cli.problem import problem
 from wharfinger.cli.session import Session
-from wharfinger.cli.space import disks
 from wharfinger.cli.verify import verify_ledger
 from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
 from wharfinger.ingest.account import accounts
 from wharfinger.ingest.rebuild import lost
 from wharfinger.model import State
+from wharfinger.store.space import disks
 
 if TYPE_CHECKING:
     from wharfinger.config.settings import Destination, Sftp, Source

@@ -24,9 +24,11 @@ def command(session: Session, fd: int | None) -> None:
     """Receive files by HTTP until it is stopped."""
     from wharfinger import app
 
-    log.configure()
     place = session.settings.listeners.http
     if place is None:
         raise UsageError("the configuration wants no HTTP listener", fix="give it one: listeners: {http: {}}")
-    with socket.socket(fileno=fd) if fd is not None else app.bind("http", place) as bound:
+    with (
+        log.running(session.settings.log, "http"),
+        socket.socket(fileno=fd) if fd is not None else app.bind("listeners.http", place) as bound,
+    ):
         app.receive(session.settings, bound)

@@ -24,9 +24,11 @@ def command(session: Session, fd: int | None) -> None:
     """Receive files by SFTP until it is stopped."""
     from wharfinger import app
 
-    log.configure()
     place = session.settings.listeners.sftp
     if place is None:
         raise UsageError("the configuration wants no SFTP listener", fix="give it one: listeners: {sftp: {}}")
-    with socket.socket(fileno=fd) if fd is not None else app.bind("sftp", place) as bound:
+    with (
+        log.running(session.settings.log, "sftp"),
+        socket.socket(fileno=fd) if fd is not None else app.bind("listeners.sftp", place) as bound,
+    ):
         app.listen(session.settings, bound)

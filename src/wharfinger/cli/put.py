@@ -17,7 +17,6 @@ from wharfinger.cli.frame import Verb
 from wharfinger.cli.problem import Exit, Problem, problem
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, complain, listing, progress, say
-from wharfinger.cli.space import free_space
 from wharfinger.cli.words import many, plain, size
 from wharfinger.engine.scratch import Workroom
 from wharfinger.errors import LedgerError, NameRefused, NoSpace, UsageError, WharfingerError
@@ -26,6 +25,7 @@ from wharfinger.ingest.name import refuse_clash
 from wharfinger.ledger import MANY
 from wharfinger.model import Arrival
 from wharfinger.names import key_fault, shown
+from wharfinger.store.space import free_space
 from wharfinger.store.versions import Versions
 
 Advance = Callable[[float], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import wraps
@@ -36,6 +36,17 @@ def moment(text: str) -> float:
         raise click.BadParameter(f"{text!r} is no time; write 30min, 2h, 3d, {now[:10]} or {now}") from exc
 
 
+STATUSES: Mapping[State, tuple[Status, ...]] = {
+    State.READY: (Status.UPLOADED, Status.QUEUED, Status.PROCESSING),
+    State.LEASED: (Status.PROCESSING,),
+    State.WAITING: (Status.UPLOADED, Status.QUEUED, Status.PROCESSING),
+    State.DONE: (Status.TRANSFERRED,),
+    State.DEAD: (Status.FAILED, Status.QUARANTINED),
+    State.CANCELLED: (Status.FAILED, Status.QUARANTINED),
+}
+"""What may be said of a file whose run is in this state: the ledger finds files by their status."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Files by their record, and by what became of their run."""
@@ -43,6 +54,8 @@ class Selection:
     filter: Filter
     dead: bool = False
     unrouted: bool = False
+    held: bool = False  # wait for a paused pipeline
+    state: State | None = None  # of their run
     partial: bool = False  # uploads that are not whole yet: no files, they have no record
 
     @property
@@ -61,10 +74,22 @@ class Selection:
             return [replace(self.filter, status=Status.FAILED), replace(self.filter, status=Status.QUARANTINED)]
         if self.unrouted:
             return [replace(self.filter, status=Status.UPLOADED)]
+        if self.held:
+            return [replace(self.filter, status=Status.QUEUED)]
+        if self.state and not self.filter.status:
+            return [replace(self.filter, status=status) for status in STATUSES[self.state]]
         return [self.filter]
 
     def _fits(self, record: FileRecord) -> bool:
-        return (not self.dead or record.state is State.DEAD) and (not self.unrouted or record.state is State.WAITING)
+        if self.state not in (None, record.state):
+            return False
+        is_aside = record.state is State.WAITING
+        return (not self.dead or record.state is State.DEAD) and (is_aside or not (self.unrouted or self.held))
+
+
+def in_state(selection: Selection, state: State) -> Selection:
+    """Those of the selection whose run is in this state."""
+    return replace(selection, state=state)
 
 
 def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,17 +101,19 @@ def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
         customer: str,
         status: str | None,
         pipeline: str,
+        revision: str,
         name: str,
         since: float | None,
         until: float | None,
         error: str,
         dead: bool,
         unrouted: bool,
+        held: bool,
         **rest: Any,
     ) -> Any:
         known = Status(status) if status and status != "partial" else None
-        filter = Filter(customer, known, pipeline, name, since, until, error)
-        return command(*args, selection=Selection(filter, dead, unrouted, status == "partial"), **rest)
+        filter = Filter(customer, known, pipeline, revision.lower(), name, since, until, error)
+        return command(*args, selection=Selection(filter, dead, unrouted, held, partial=status == "partial"), **rest)
 
     for option in reversed(_OPTIONS):
         chosen = option(chosen)
@@ -103,7 +130,11 @@ _OPTIONS = (
     ),
     click.option("--dead", is_flag=True, help="Only dead letters: failed or quarantined."),
     click.option("--unrouted", is_flag=True, help="Only files that no pipeline took."),
+    click.option("--held", is_flag=True, help="Only files that wait because their pipeline is paused."),
     click.option("--pipeline", default="", metavar="NAME", help="Only files that this pipeline took."),
+    click.option(
+        "--revision", default="", metavar="HASH", help="Only files that this revision took; its beginning will do."
+    ),
     click.option("--name", default="", metavar="GLOB", help="Only files whose key fits, such as '*/inbound/*.csv'."),
     click.option("--error", default="", metavar="TEXT", help="Only files with this text in their error."),
     click.option("--since", type=moment, metavar="TIME", help="Only files uploaded since: 2h, 3d, 2026-03-01."),

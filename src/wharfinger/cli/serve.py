@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from wharfinger.cli import log
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
@@ -17,6 +19,9 @@ from wharfinger.cli.words import many, plain
 from wharfinger.engine.supervise import Notice
 
 _ADDRESS = re.compile(r"(?P<protocol>sftp|https?) (?P<host>\S+):(?P<port>\d+)(?: (?P<fingerprint>SHA256:\S+))?")
+_METRICS = re.compile(r"metrics (?P<address>\S+)")
+
+_log = logging.getLogger(__name__)
 
 
 @click.command(cls=Verb)
@@ -32,11 +37,13 @@ def command(session: Session) -> int:
     """
     from wharfinger import app
 
-    if app.serve(session.settings, Announcer(session).hear):
-        say("stopped")
-        return Exit.OK
-    say("stopped at once; what had begun is done again at the next start")
-    return Exit.INTERRUPTED
+    announcer = Announcer(session)
+    with log.running(session.settings.log, "serve"):
+        if app.serve(session.settings, announcer.hear):
+            announcer.tell("stopped")
+            return Exit.OK
+        announcer.tell("stopped at once; what had begun is done again at the next start")
+        return Exit.INTERRUPTED
 
 
 class Announcer:
@@ -45,11 +52,25 @@ class Announcer:
     def __init__(self, session: Session) -> None:
         self._session = session
         settings = session.settings
-        self._awaited = settings.workers.count + (settings.listeners.sftp is not None)
-        self._awaited += (settings.listeners.http is not None) + bool(settings.sources)
+        listeners = settings.listeners
+        wanted = (
+            listeners.sftp is not None,
+            listeners.http is not None,
+            settings.metrics is not None,
+            bool(settings.sources),
+        )
+        self._awaited = settings.workers.count + sum(wanted)
         self._ready: set[str] = set()
         self._http: Mapping[str, Any] | None = None
         self._sftp: Mapping[str, Any] | None = None
+        self._metrics: str | None = None
+
+    def tell(self, text: str) -> None:
+        """Say it to people; where machines read along, in a record."""
+        if self._session.settings.log.format == "json":
+            _log.info(text)
+        else:
+            say(text)
 
     def hear(self, notice: Notice) -> None:
         """Take in what the supervisor noticed."""
@@ -57,9 +78,9 @@ class Announcer:
             case "ready":
                 self._note(notice)
             case "died":
-                say(f"{notice.child} ended ({plain(notice.text)}); it is started again")
+                _log.warning("%s ended (%s); it is started again", notice.child, plain(notice.text))
             case "killed" | "failed":
-                say(f"{notice.child}: {plain(notice.text)}")
+                _log.warning("%s: %s", notice.child, plain(notice.text))
 
     def _note(self, notice: Notice) -> None:
         address = _ADDRESS.match(notice.text)
@@ -69,6 +90,8 @@ class Announcer:
                 self._sftp = told
             else:
                 self._http = {"url": f"{address['protocol']}://{address['host']}:{address['port']}"}
+        if metrics := _METRICS.match(notice.text):
+            self._metrics = f"http://{metrics['address']}"
         already = len(self._ready) >= self._awaited
         self._ready.add(notice.child)
         if not already and len(self._ready) >= self._awaited:
@@ -77,16 +100,18 @@ class Announcer:
     def _announce(self) -> None:
         if self._session.json:
             settings = self._session.settings
-            told = {"sftp": self._sftp, "http": self._http, "workers": settings.workers.count}
-            document({**told, "sources": list(settings.sources)})
+            listed = {"workers": settings.workers.count, "sources": list(settings.sources)}
+            document({"sftp": self._sftp, "http": self._http, **listed, "metrics": self._metrics})
             sys.stdout.flush()
             return
         if self._sftp:
-            say(f"receiving by SFTP on {self._sftp['host']}:{self._sftp['port']}")
-            say(f"host key {self._sftp['fingerprint']}") if self._sftp["fingerprint"] else None
+            self.tell(f"receiving by SFTP on {self._sftp['host']}:{self._sftp['port']}")
+            self.tell(f"host key {self._sftp['fingerprint']}") if self._sftp["fingerprint"] else None
         if self._http:
-            say(f"receiving by signed URL on {self._http['url']}")
+            self.tell(f"receiving by signed URL on {self._http['url']}")
         if sources := self._session.settings.sources:
-            say(f"taking files from {', '.join(sources)}")
-        say(f"{many(self._session.settings.workers.count, 'worker')} ready; files and deliveries: wharf status")
-        say("Ctrl-C stops: what has begun is finished, the rest stays in line; a second Ctrl-C ends it at once")
+            self.tell(f"taking files from {', '.join(sources)}")
+        if self._metrics:
+            self.tell(f"metrics at {self._metrics}")
+        self.tell(f"{many(self._session.settings.workers.count, 'worker')} ready; files and deliveries: wharf status")
+        self.tell("Ctrl-C stops: what has begun is finished, the rest stays in line; a second Ctrl-C ends it at once")

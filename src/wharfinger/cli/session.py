@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from wharfinger.config.place import Glance, Place
     from wharfinger.config.settings import Settings
-    from wharfinger.ledger import Database
+    from wharfinger.ledger import Database, Hint
     from wharfinger.ledger.keyring import Keyring
     from wharfinger.store import Store
 
@@ -78,13 +78,21 @@ class Session:
         self._open.callback(store.close)
         return store
 
-    def wake(self, files: Sequence[str]) -> None:
-        """Tell waiting workers that these files are in line; without it they look within a second."""
+    @contextmanager
+    def hint(self) -> Iterator[Hint]:
+        """The line to waiting workers."""
         from wharfinger import app
 
         hint = app.open_hint(self.place)
-        hint.send(files)
-        hint.close()
+        try:
+            yield hint
+        finally:
+            hint.close()
+
+    def wake(self, files: Sequence[str]) -> None:
+        """Tell waiting workers that these files are in line; without it they look within a second."""
+        with self.hint() as hint:
+            hint.send(files)
 
     def move_ledger_aside(self) -> str:
         """Give the ledger's file another name, and open a new one when it is asked for next."""

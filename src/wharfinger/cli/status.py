@@ -13,12 +13,12 @@ from wharfinger.cli.files import remark, row
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, fields, say
-from wharfinger.cli.space import disks
 from wharfinger.cli.words import many, number, size, span, stamp
 from wharfinger.ingest.account import accounts
 from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import Counts, Filter
 from wharfinger.model import FileRecord, State, Status
+from wharfinger.store.space import disks
 
 _AT_WORK = (State.READY, State.LEASED)
 WAITING = (Status.UPLOADED, Status.QUEUED, Status.PROCESSING)
@@ -58,6 +58,8 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "backlog": sum(runs.get(state, 0) for runs in (counts.runs, counts.children) for state in _AT_WORK),
         "leased": counts.runs.get(State.LEASED, 0) + counts.children.get(State.LEASED, 0),
         "unrouted": counts.unrouted,
+        "held": counts.held,
+        "paused": sorted(session.database.gates.paused()),
         "dead": counts.runs.get(State.DEAD, 0),
         "unaccounted": sum(source.unaccounted for source in sources),
         "sources": [public.account(source) for source in sources],
@@ -92,6 +94,8 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         oldest = found["oldest_waiting"]
         why = f": {oldest['key']}: {remark(oldest, now)}" if oldest else ""
         yield "oldest waiting", span(found["oldest_waiting_s"]) + why
+    if found["paused"]:
+        yield "paused", f"{', '.join(found['paused'])}; {many(found['held'], 'file')} held"
     yield "unrouted", number(found["unrouted"])
     yield "dead letters", number(found["dead"])
     if found["sources"]:
@@ -108,9 +112,12 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
     if found["unrouted"]:
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
+    if found["paused"]:
+        yield f"paused: {', '.join(found['paused'])}; to go on: wharf resume {found['paused'][0]}"
     files = found["files"]
-    if files["failed"]:
-        yield f"{many(files['failed'], 'file')} failed: wharf files --status failed, then wharf replay --status failed"
+    if files["failed"] and found["dead"]:
+        failed = many(files["failed"], "file")
+        yield f"{failed} failed: wharf files --status failed, then wharf replay --dead --status failed"
     if files["quarantined"]:
         bad = many(files["quarantined"], "file")
         yield f"{bad} quarantined, the bytes are at fault: wharf files --status quarantined, then tell the senders"

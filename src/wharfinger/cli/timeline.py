@@ -46,6 +46,8 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
 def _said(data: Mapping[str, Any], instant: Callable[[float], str]) -> Iterator[str]:
     if data.get("source"):
         yield f"by {data['source']}" + (f", user {data['user']}" if data.get("user") else "")
+    if data.get("by"):
+        yield f"by {data['by']}"
     if data.get("child"):
         yield f"{data['child']}" + (f" of {data['member']}" if data.get("member") else "") + f", run {data['run']}"
     elif data.get("pipeline"):

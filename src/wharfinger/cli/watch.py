@@ -16,9 +16,9 @@ def command(session: Session) -> None:
     """Take files from the sources until it is stopped."""
     from wharfinger import app
 
-    log.configure()
     if not session.settings.sources:
         raise UsageError(
             "the configuration has no sources", fix="name one: sources: {drop: {directory: ..., customer: ...}}"
         )
-    app.watch(session.settings)
+    with log.running(session.settings.log, "sources"):
+        app.watch(session.settings)

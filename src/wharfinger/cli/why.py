@@ -26,7 +26,7 @@ def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
         case State.WAITING if record.waits:
             return Why(f"{many(record.waits, 'child run')} to end", next=f"wharf file {record.file_id}")
         case State.WAITING:
-            return Why("no pipeline takes it", next=f"wharf route explain {record.file_id}")
+            return _aside(record)
         case State.READY:
             return _ready(record, tries, now)
         case State.DEAD:
@@ -35,6 +35,12 @@ def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
             return Why("cancelled: nothing more happens until it is replayed", next=f"wharf replay {record.file_id}")
         case State.DONE:
             return None
+
+
+def _aside(record: FileRecord) -> Why:
+    if record.status is Status.QUEUED:
+        return Why(f"the pipeline {record.pipeline} is paused", next=f"wharf resume {record.pipeline}")
+    return Why("no pipeline takes it", next=f"wharf route explain {record.file_id}")
 
 
 def _dead(record: FileRecord) -> Why:

@@ -23,5 +23,5 @@ def command(session: Session, express: bool) -> None:
     """
     from wharfinger import app
 
-    log.configure()
-    app.work(session.settings, express=express)
+    with log.running(session.settings.log, "worker"):
+        app.work(session.settings, express=express)

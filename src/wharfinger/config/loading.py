@@ -91,6 +91,8 @@ def _settings(
         min_free=written.min_free,
         listeners=written.listeners,
         workers=written.workers,
+        log=written.log,
+        metrics=written.metrics,
         customers={name: customer or Customer() for name, customer in written.customers.items()},
         sources=written.sources,
         destinations=written.destinations,

@@ -108,6 +108,29 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """What the processes say on stderr."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        option("The least that is told; at `info` every file that is done with has its line.", example="info"),
+    ] = "warning"
+    format: Annotated[
+        Literal["text", "json"], option("Lines for people, or one JSON object a line.", example="json")
+    ] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Figures for Prometheus, at http://HOST:PORT/metrics of `wharf serve`. Nobody has to sign in: keep it in your own network."""
+
+    host: Annotated[str, option("Address to listen on; loopback unless you open it.", example="192.0.2.10")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, option("TCP port; 0 takes a free one.", example=9464, ge=0, le=65535)] = 9464
+
+
+@dataclass(frozen=True, slots=True)
 class Workers:
     """The processes that run pipelines."""
 
@@ -367,6 +390,8 @@ class Document:
     ] = 256 << 20
     listeners: Annotated[Listeners, option("How files come in.")] = field(default_factory=Listeners)
     workers: Annotated[Workers, option("The processes that run pipelines.")] = field(default_factory=Workers)
+    log: Annotated[Log, option("What the processes say on stderr.")] = field(default_factory=Log)
+    metrics: Annotated[Metrics | None, option("Figures for Prometheus; null for none.", example={"port": 9464})] = None
     customers: Annotated[Mapping[Name, Customer | None], option("The owners of files, by name.")] = field(
         default_factory=dict
     )
@@ -439,6 +464,8 @@ class Settings:
     min_free: int  # bytes; uploads are refused below
     listeners: Listeners
     workers: Workers
+    log: Log
+    metrics: Metrics | None
     customers: Mapping[str, Customer]
     sources: Mapping[str, Source]
     destinations: Mapping[str, Destination]

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from wharfinger.config.settings import Pipeline
@@ -17,20 +18,26 @@ from wharfinger.engine.heartbeat import PATIENCE_S, Heartbeat, Watch
 from wharfinger.engine.lease import Leases
 from wharfinger.engine.lifeline import GRACE_S
 from wharfinger.engine.plan import Plan, plan
+from wharfinger.engine.report import report
 from wharfinger.engine.scratch import Workroom, clean
 from wharfinger.engine.sweep import Sweeper
+from wharfinger.engine.wake import wake
 from wharfinger.errors import Busy, LedgerError, Transient
-from wharfinger.ledger import LARGE, Hint, Ledger
+from wharfinger.ledger import LARGE, Gates, Hint, Ledger
 from wharfinger.model import Child, Failure, Outcome, Run, State, Status
 from wharfinger.steps import Step
 from wharfinger.store import Store, Target
 from wharfinger.telemetry import crash
+from wharfinger.telemetry.meter import SILENT, Meter
 
 IDLE_S = 1.0
 """A worker with nothing to do looks again after so long, if no hint comes before."""
 
 EXPRESS_BATCH = 16
 """Runs that an express worker claims at once, at most: a small customer's file behind a large dump has its turn after so many."""
+
+WOKEN = 10
+"""Groups of runs that were put aside for a paused pipeline and that a heartbeat brings back, in a second: it has leases to keep."""
 
 OVERRUN = 75
 """Exit status (sysexits.h: EX_TEMPFAIL) of a worker that has given up on a step which would not end."""
@@ -54,24 +61,26 @@ class Worker:
         steps: Mapping[str, Step],
         hint: Hint,
         *,
+        gates: Gates,
         owner: str,
         batch: int = 64,
         lease_s: float = 30.0,
         express: bool = False,
         checkpoint: Callable[[], object] = lambda: None,
         grace_s: float = GRACE_S,
+        meter: Meter = SILENT,
         clock: Callable[[], float] = time.time,
         rand: Callable[[], float] = random.random,
     ) -> None:
         """Raises ConfigError where a pipeline cannot be run here, StoreError where there is no room to work in."""
-        self._ledger, self._store, self._targets, self._hint = ledger, store, targets, hint
+        self._ledger, self._gates, self._store, self._targets, self._hint = ledger, gates, store, targets, hint
         self._pipelines = pipelines
         revisions = {pipeline.name: pipeline.revision for pipeline in pipelines}
         self._plans = {pipeline.name: plan(pipeline, steps, targets, revisions) for pipeline in pipelines}
         self._owner, self._lease_s, self._grace_s = owner, lease_s, grace_s
         self._batch = min(batch, EXPRESS_BATCH) if express else batch
         self._max_size = LARGE if express else None
-        self._clock, self._rand = clock, rand
+        self._meter, self._clock, self._rand = meter, clock, rand
         self._limit = self._batch
         self._leases = Leases(ledger, lease_s)
         self._sweep, self._checkpoint = Sweeper(ledger, hint, clock=clock), checkpoint
@@ -106,25 +115,28 @@ class Worker:
         if runs:
             crash.point("worker.claimed")
             self._leases.take(runs, claimed)
-            executions, unrouted = self._route(runs)
+            executions, aside = self._route(runs)
             crash.point("worker.routed")
             level.reunite(executions, self._ledger)
             self._run(executions)
-            self._settle(executions, unrouted)
+            self._settle(executions, aside, {run.id: run for run in runs})
             self._hint.send(retry.insist(self._leases.give_back))
             self._workroom.clear()
         return len(runs)
 
     def _route(self, runs: Sequence[Run]) -> tuple[list[Execution], list[Outcome]]:
-        """Its way for each run; for those that no pipeline takes, what is to be settled."""
-        executions, unrouted = [], []
+        """Its way for each run; for those that no pipeline takes, or a paused one, what is to be settled."""
+        executions, aside = [], []
+        paused = retry.insist(self._gates.paused)
         for n, run in enumerate(runs):
             plan = self._plan(run)
-            if plan:
+            if plan and plan.pipeline.name not in paused:
                 executions.append(Execution(run, plan, self._store, f"{self._workroom.path}/{n}"))
             elif self._leases.begin(run.id):
-                unrouted.append(_orphaned(run, run.child) if run.child else _unrouted(run))
-        return executions, unrouted
+                aside.append(
+                    _held(run, plan.pipeline) if plan else _orphaned(run, run.child) if run.child else _unrouted(run)
+                )
+        return executions, aside
 
     def _plan(self, run: Run) -> Plan | None:
         if run.child:
@@ -157,22 +169,26 @@ class Worker:
     def _held(self, executions: Sequence[Execution]) -> list[Execution]:
         return [execution for execution in executions if self._leases.holds(execution.run.id)]
 
-    def _settle(self, executions: Sequence[Execution], unrouted: Sequence[Outcome]) -> None:
+    def _settle(self, executions: Sequence[Execution], aside: Sequence[Outcome], runs: Mapping[str, Run]) -> None:
         """Record what became of the runs: deliveries in the store's journal first, then everything in the ledger."""
         ours = self._held(executions)
         level.note(ours, self._store)
         now = self._clock()
-        outcomes = [*(execution.outcome(now=now, rand=self._rand) for execution in ours), *unrouted]
-        if outcomes:
-            retry.insist(lambda: self._ledger.settle(outcomes))
+        outcomes = [*(execution.outcome(now=now, rand=self._rand) for execution in ours), *aside]
+        answers = retry.insist(lambda: self._ledger.settle(outcomes)) if outcomes else []
         crash.point("worker.settled")
         self._hint.send([execution.run.id for execution in ours if execution.waits])  # its children are ready
         self._leases.end()
+        report(runs, outcomes, answers, self._meter, now=now)
         level.drop_checkpoints(self._ledger, self._store)
 
     def _make_rounds(self) -> None:
-        """Called by the heartbeat once a second."""
+        """
+        Called by the heartbeat once a second: bring back the runs whose worker is gone, and some that wait for a pipeline which was
+        resumed, should whoever did so have been cut off.
+        """
         self._sweep()
+        sum(islice(wake(self._gates, self._hint), WOKEN))
         self._checkpoint()
 
     def _overrun(self, execution: Execution) -> None:
@@ -181,7 +197,9 @@ class Worker:
         error = Transient(f"the step was still running after {limit_s:g} s", code="STEP_TIMEOUT")
         execution.give_up(error, limit_s)
         with contextlib.suppress(LedgerError):
-            self._ledger.settle([execution.outcome(now=self._clock(), rand=self._rand)])
+            now, run = self._clock(), execution.run
+            outcomes = [execution.outcome(now=now, rand=self._rand)]
+            report({run.id: run}, outcomes, self._ledger.settle(outcomes), self._meter, now=now)
             self._hint.send(self._leases.abandon())
         os._exit(OVERRUN)
 
@@ -195,6 +213,10 @@ def _orphaned(run: Run, child: Child) -> Outcome:
     """The configuration has changed since it was called, and a replay of the file goes by the one of now."""
     said = f"the pipeline {child.pipeline!r} that was called is not configured any more; wharf replay {run.arrival.file_id}"
     return Outcome(run.id, run.token, State.DEAD, Status.FAILED, failure=Failure("NO_PIPELINE", said, child.step))
+
+
+def _held(run: Run, pipeline: Pipeline) -> Outcome:
+    return Outcome(run.id, run.token, State.WAITING, Status.QUEUED, pipeline.name, pipeline.revision)
 
 
 def _pace(spent_s: float, runs: int, batch: int) -> int:

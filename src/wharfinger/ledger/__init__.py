@@ -81,11 +81,19 @@ class Ledger(Protocol):
         """
         ...
 
-    def replay(self, files: Sequence[str]) -> list[bool]:
+    def replay(self, files: Sequence[str], *, by: str = "") -> list[bool]:
         """
         Make the runs of these files ready again from the start, if they are not leased and none of their children is left to end:
         tries and crashes forgotten, the checkpoint void (it still names what it keeps). One that has begun is one more time
-        replayed; one that has not stays as it is.
+        replayed; one that has not stays as it is. `by` says who wanted it.
+        """
+        ...
+
+    def cancel(self, files: Sequence[str], by: str) -> list[bool]:
+        """
+        Let nothing more happen to these files, unless they are replayed; `by` says who wanted it. The file is failed, a dead letter stays
+        what it was. False for one that is done or cancelled already, or some of whose children have not ended. A worker that holds
+        one learns it when it extends its lease; what it settles is stale, but what it has delivered by then stays delivered.
         """
         ...
 
@@ -119,6 +127,7 @@ class Filter:
     customer: str = ""
     status: Status | None = None
     pipeline: str = ""
+    revision: str = ""  # of the pipeline; its beginning will do
     name: str = ""  # glob over the key
     since: float | None = None  # uploaded at or after; epoch s
     until: float | None = None  # uploaded before; epoch s
@@ -134,7 +143,48 @@ class Counts:
     runs: Mapping[State, int]  # of files
     children: Mapping[State, int]  # runs that others have called
     unrouted: int
+    held: int  # wait for a pipeline that is paused
     oldest_ready: float | None  # when the file of the oldest ready run arrived; epoch s
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A pipeline that is paused."""
+
+    pipeline: str
+    at: float  # since when; epoch s
+    by: str
+    held: int  # runs that wait for it
+
+
+class Gates(Protocol):
+    """
+    Pipelines that somebody has paused. A worker asks before it begins: what it holds for a paused pipeline it settles as WAITING with
+    QUEUED, and where the pipeline was resumed meanwhile the ledger makes that READY at once.
+    """
+
+    def pause(self, pipeline: str, by: str) -> bool:
+        """Let no run of this pipeline begin, from now on; what has begun goes on. False where it is paused already."""
+        ...
+
+    def resume(self, pipeline: str, by: str) -> bool:
+        """Let its runs begin again; `wake` brings back those that wait. False where it is not paused."""
+        ...
+
+    def paused(self) -> frozenset[str]:
+        """The names of the pipelines that are paused: quick, for every claim."""
+        ...
+
+    def gates(self) -> list[Gate]:
+        """All that is known of them, by name, for people."""
+        ...
+
+    def wake(self) -> list[str]:
+        """
+        Make up to `MANY` runs ready that wait for a pipeline which is not paused any more, and answer their ids: again at the place in
+        line that they had.
+        """
+        ...
 
 
 class Catalog(Protocol):
@@ -151,8 +201,9 @@ class Catalog(Protocol):
     def events(self, file_id: str) -> list[Event]:
         """
         The history of a file, oldest first. Kinds: arrived, transferred, failed, quarantined, retry, unrouted, released, expired (a
-        lease), stale (a settle that came too late), replayed, spawned (children), waiting (for them), resumed, and renamed or
-        removed (its name in the customers' tree). What happens to a child has a kind such as `child.transferred`.
+        lease), stale (a settle that came too late), held and woken (its pipeline was paused), cancelled, dismissed (a dead letter
+        was), replayed, spawned (children), waiting (for them), resumed, and renamed or removed (its name in the customers' tree).
+        What happens to a child has a kind such as `child.transferred`.
         """
         ...
 
@@ -373,6 +424,8 @@ class Database(Protocol):
 
     @property
     def ledger(self) -> Ledger: ...  # noqa: D102
+    @property
+    def gates(self) -> Gates: ...  # noqa: D102
     @property
     def catalog(self) -> Catalog: ...  # noqa: D102
     @property

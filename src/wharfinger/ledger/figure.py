@@ -58,7 +58,9 @@ def counts(sums: Mapping[str, int], oldest: int | None) -> Counts:
     for (state, status), n in found.items():
         files[status] += n
         runs[state] += n
-    for (state, _), n in places(sums, are_children=True).items():
+    called = places(sums, are_children=True)
+    for (state, _), n in called.items():
         children[state] += n
     unrouted = found.get((State.WAITING, Status.UPLOADED), 0)
-    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, row.seconds(oldest))
+    held = sum(each.get((State.WAITING, Status.QUEUED), 0) for each in (found, called))
+    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, held, row.seconds(oldest))

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from wharfinger.ledger import MANY, chain, row
+from wharfinger.ledger.figure import Place
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.run import WAITING, Found
+from wharfinger.ledger.run import HELD, QUEUED, RETRIED, UNROUTED, WAITING, Found
 from wharfinger.model import Outcome, State, Status
 
 LEGAL: Mapping[State, frozenset[Status]] = {
     State.DONE: frozenset({Status.TRANSFERRED}),
     State.DEAD: frozenset({Status.FAILED, Status.QUARANTINED}),
     State.READY: frozenset({Status.PROCESSING}),
-    State.WAITING: frozenset({Status.UPLOADED, Status.PROCESSING}),
+    State.WAITING: frozenset({Status.UPLOADED, Status.QUEUED, Status.PROCESSING}),
 }
 """What an outcome may say of the file, by the state it gives the run."""
 
 ENDS = frozenset({State.DONE, State.DEAD})
 """With these a run has come to its end."""
 
-_KINDS = {Status.PROCESSING: "retry", Status.UPLOADED: "unrouted"}
+_KINDS: Mapping[Place, str] = {
+    RETRIED: "retry",
+    UNROUTED: "unrouted",
+    HELD: "held",
+    QUEUED: "released",
+    WAITING: "waiting",
+}
+"""What the history calls it, where the file's status does not say it."""
 
 Revisions = Mapping[tuple[str, str], int]
 """The number of each (revision, pipeline)."""
@@ -59,6 +68,24 @@ def is_waiting(o: Outcome) -> bool:
     return (o.state, o.status) == WAITING
 
 
+def is_held(o: Outcome) -> bool:
+    """Whether the run is put aside for a paused pipeline."""
+    return (o.state, o.status) == HELD
+
+
+def let_through(outcomes: Sequence[Outcome], paused: Collection[str]) -> Sequence[Outcome]:
+    """
+    The same outcomes, but for runs that a worker puts aside for a pipeline which was resumed since it asked: nobody would wake them, so
+    they are in line again.
+    """
+    return [
+        replace(o, state=State.READY, status=Status.QUEUED, counts=False)
+        if is_held(o) and o.pipeline not in paused
+        else o
+        for o in outcomes
+    ]
+
+
 def output(o: Outcome, found: Found) -> str | None:
     """What a child has delivered, for its parent to tell."""
     if found.parent is None or o.state != State.DONE:
@@ -74,6 +101,11 @@ def number(o: Outcome, revisions: Revisions) -> int | None:
 def due(o: Outcome) -> int | None:
     """When a retry may begin; µs."""
     return None if o.due is None or o.state != State.READY else row.micros(o.due)
+
+
+def enters_again(o: Outcome) -> bool:
+    """Whether the run takes a new place in line, as a retry does."""
+    return (o.state, o.status) == RETRIED
 
 
 def is_try(o: Outcome) -> bool:
@@ -92,7 +124,7 @@ def readable(text: str) -> str:
 
 
 def _kind(o: Outcome) -> str:
-    return "waiting" if is_waiting(o) else _KINDS.get(o.status, o.status)
+    return _KINDS.get((o.state, o.status), o.status)
 
 
 def _story(o: Outcome, found: Found) -> dict[str, Any]:

@@ -20,7 +20,7 @@ Kind = Literal["arrival", "outcome"]
 HASH = "0" * 64
 """Stands for a hash where only the size of a statement is asked for."""
 
-_ENDS = frozenset(status for status in Status if status.is_final)
+_ENDS = frozenset([*(str(status) for status in Status if status.is_final), "cancelled"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,11 @@ def _outcome_of(end: Event, arrival: str) -> Statement:
     error = end.data.get("error") or {}
     delivered = [Delivered(**item) for item in end.data.get("delivered", ())]
     code, message = error.get("code", ""), error.get("message", "")
-    return _outcome(end.file_id, Status(end.kind), code, message, delivered, end.at, arrival, end.hash)
+    return _outcome(end.file_id, _status(end), code, message, delivered, end.at, arrival, end.hash)
+
+
+def _status(end: Event) -> Status:
+    return Status.FAILED if end.kind == "cancelled" else Status(end.kind)
 
 
 def _outcome(

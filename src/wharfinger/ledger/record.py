@@ -14,7 +14,7 @@ from wharfinger.model import Delivered, FileRecord, State, Status
 COLUMNS = """
 SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.error, f.version, f.size, f.sha256,
   r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f."user", r.state, r.due, r.owner, r.waits,
-  (SELECT data FROM event WHERE file_id = f.file_id AND kind IN ('transferred', 'failed', 'quarantined')
+  (SELECT data FROM event WHERE file_id = f.file_id AND kind IN ('transferred', 'failed', 'quarantined', 'cancelled')
    ORDER BY n DESC LIMIT 1)
 """
 """The columns of a record: `f` is its file, `r` the run, `v` the revision."""
@@ -56,6 +56,8 @@ def conditions(filter: Filter, at: str, *, name: str, error: str) -> Iterator[tu
         yield f"{at} < ?", row.micros(filter.until)
     if filter.pipeline:
         yield "v.pipeline = ?", filter.pipeline
+    if filter.revision:
+        yield "v.revision LIKE ?", f"{filter.revision}%"
     if filter.name:
         yield name, filter.name
     if filter.error:

@@ -9,10 +9,13 @@ from typing import Any
 from wharfinger.ledger import LARGE, POISON_CRASHES, row
 from wharfinger.ledger.figure import Place, Tally
 from wharfinger.ledger.history import Told
-from wharfinger.model import Lease, State, Status
+from wharfinger.model import MOVES, Lease, State, Status
 
 UPLOADED: Place = (State.READY, Status.UPLOADED)
 QUEUED: Place = (State.READY, Status.QUEUED)
+RETRIED: Place = (State.READY, Status.PROCESSING)
+UNROUTED: Place = (State.WAITING, Status.UPLOADED)
+HELD: Place = (State.WAITING, Status.QUEUED)
 PROCESSING: Place = (State.LEASED, Status.PROCESSING)
 WAITING: Place = (State.WAITING, Status.PROCESSING)
 TRANSFERRED: Place = (State.DONE, Status.TRANSFERRED)
@@ -20,6 +23,9 @@ POISONED: Place = (State.DEAD, Status.QUARANTINED)
 
 TOGETHER, ALONE, LARGE_ALONE = 0, 1, 2
 """The lanes of the queue: claimed with others; alone, because it ran when a lease expired; alone, because it is large."""
+
+CANCELLED = "CANCELLED"
+"""The code of a file that somebody has cancelled."""
 
 POISON = f"it ended the process that worked on it {POISON_CRASHES} times while it ran alone"
 
@@ -103,6 +109,35 @@ def lose(found: Found, cause: str) -> Lost:
     failure = {"code": "POISON", "message": POISON, "step": ""}
     told = expired, found.told("quarantined", {"error": failure})
     return Lost(POISONED, crashes, f"POISON: {POISON}", told)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What becomes of a run that somebody cancels."""
+
+    place: Place
+    error: str | None
+    told: Told
+
+
+def cancel(found: Found, by: str) -> Ended | None:
+    """
+    The file is failed, a dead letter stays what it was; None where the run has ended well, is cancelled already or has children that
+    have not ended, and for a child.
+    """
+    if State.CANCELLED not in MOVES[found.state] or found.waits or found.parent is not None:
+        return None
+    claim = found.claim if found.state == State.LEASED else {}
+    story = {**claim, "after": found.state, "by": by}
+    if found.state == State.DEAD:
+        return Ended((State.CANCELLED, found.status), None, found.told("dismissed", story))
+    told = found.told("cancelled", {**story, "error": {"code": CANCELLED, "message": f"by {by}", "step": ""}})
+    return Ended((State.CANCELLED, Status.FAILED), f"{CANCELLED}: by {by}", told)
+
+
+def replayed(found: Found, by: str) -> Told:
+    """The event of a run that starts again."""
+    return found.told("replayed", {"after": found.status, **({"by": by} if by else {})})
 
 
 def is_held(runs: Mapping[str, Found], lease: Lease) -> bool:

@@ -47,6 +47,11 @@ POINTS = {
 }
 """Every point by name, with what is true there: one at each boundary of a file's way."""
 
+ON_REQUEST = {
+    "gate.woken": "some runs that waited for a paused pipeline are ready again; others still wait, no worker was woken",
+}
+"""Likewise, of what is done when a person asks for it."""
+
 _armed, _, _nth = os.environ.get("WHARF_CRASH", "").partition(":")
 _left = int(_nth or 1)
 _signal = signal.Signals[os.environ.get("WHARF_CRASH_SIGNAL") or "SIGKILL"]

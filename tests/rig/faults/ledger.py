@@ -160,3 +160,8 @@ def covers_half() -> None:
         honest(tx, into, values[::2], **more)
 
     audit.insert = insert
+
+
+def forgets_to_look_at_the_gate() -> None:
+    """What a worker puts aside waits, although its pipeline was resumed a moment ago."""
+    outcome.let_through = lambda outcomes, _: outcomes

@@ -47,6 +47,8 @@ def test_every_section_is_in_the_page_once() -> None:
         "listeners.sftp",
         "listeners.http",
         "workers",
+        "log",
+        "metrics",
         "customers.NAME",
         "sources.NAME",
         "destinations.NAME",

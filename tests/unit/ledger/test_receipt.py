@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rig.databases import SHA256, START, Clock, an_arrival, claimed, failed, qua
 from wharfinger.ledger import Database, receipt, signature
 from wharfinger.ledger.receipt import Receipts
 from wharfinger.ledger.sqlite import SqliteDatabase
-from wharfinger.model import Arrival, FileRecord, Status
+from wharfinger.model import Arrival, FileRecord, Outcome, Run, Status
 
 
 @pytest.fixture
@@ -136,6 +136,22 @@ def test_the_record_alone_tells_how_long_each_receipt_is(database: Database, arr
         assert signature.size(expected) == signature.size(found.outcome)
         assert expected | {name: found.outcome[name] for name in ("arrival", "event", "ended")} == found.outcome
         database.ledger.replay([arrival.file_id])
+
+
+@pytest.mark.parametrize("before", [None, transferred, failed, quarantined])
+def test_the_outcome_of_a_cancelled_file_is_as_long_as_its_record_tells(
+    database: Database, arrival: Arrival, before: Callable[[Run], Outcome] | None
+) -> None:
+    if before:
+        database.ledger.settle([before(claimed(database.ledger))])
+    if before is transferred:
+        database.ledger.replay([arrival.file_id])
+    database.ledger.cancel([arrival.file_id], "ann")
+    found, expected = receipts(database, arrival).outcome, receipt.expected(record(database, arrival))
+    assert found
+    assert expected
+    assert signature.size(expected) == signature.size(found)
+    assert expected | {name: found[name] for name in ("arrival", "event", "ended")} == found
 
 
 def test_a_file_in_work_is_expected_to_have_no_outcome(database: Database, arrival: Arrival) -> None:

@@ -34,6 +34,7 @@ from wharfinger.ledger.keyring import Keyring
 from wharfinger.store import Store
 from wharfinger.store.staging import Staging
 from wharfinger.store.versions import Versions
+from wharfinger.telemetry.meter import SILENT, Meter
 
 ALGORITHMS = {
     "kex_algs": "-gss*,*sha1,rsa*,*@ssh.com,diffie-hellman-group14*",
@@ -70,10 +71,11 @@ async def serve(
     min_free: int,
     data: Path,
     hint: Callable[[Sequence[str]], None],
+    meter: Meter = SILENT,
 ) -> Listener:
     """
     Serve SFTP clients that connect to `bound` until `Listener.close`. `min_free` are the bytes that must stay free on the store's
-    disk; `hint` is told the ids of what landed. Raises ConfigError for unusable host keys.
+    disk; `hint` is told the ids of what landed, `meter` who is signed in. Raises ConfigError for unusable host keys.
     """
     _raise_file_limit()
     keys = host_keys(settings.host_keys, data)
@@ -91,7 +93,7 @@ async def serve(
         weight=lambda customer: customers[customer].weight if customer in customers else 1.0,
         version=Versions(after=database.catalog.newest_version()),
     )
-    listener = Listener(settings, intake, Gate(database.accounts))
+    listener = Listener(settings, intake, Gate(database.accounts), meter)
     await listener.open(keys, bound)
     listener.watch(Housekeeping(intake, staging, partial_s=settings.partial_days * 86400))
     return listener
@@ -109,10 +111,11 @@ class Listener:
 
     fingerprint = ""
 
-    def __init__(self, settings: Sftp, intake: Intake, gate: Gate) -> None:
+    def __init__(self, settings: Sftp, intake: Intake, gate: Gate, meter: Meter) -> None:
         self.gate, self.intake, self.passwords = gate, intake, settings.passwords
-        self._settings = settings
+        self._settings, self._meter = settings, meter
         self._guests: set[Guest] = set()
+        self._signed_in: set[Guest] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: list[asyncio.Task[None]] = []
         self._acceptor: asyncssh.SSHAcceptor | None = None
@@ -160,9 +163,16 @@ class Listener:
         """Somebody has connected."""
         self._guests.add(guest)
 
+    def admit(self, guest: Guest) -> None:
+        """Somebody has signed in."""
+        self._signed_in.add(guest)
+        self._meter.sessions(len(self._signed_in))
+
     def part(self, guest: Guest) -> None:
         """Somebody has gone."""
         self._guests.discard(guest)
+        self._signed_in.discard(guest)
+        self._meter.sessions(len(self._signed_in))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work`; `close` waits for it."""
@@ -245,6 +255,9 @@ class Guest(asyncssh.SSHServer):
 
     async def validate_password(self, username: str, password: str) -> bool:
         return await self._listener.gate.password_opens(self._user, password)
+
+    def auth_completed(self) -> None:
+        self._listener.admit(self)
 
     async def session_requested(self) -> asyncssh.SSHServerSession[bytes]:
         """A channel for the user's own tree."""

@@ -118,10 +118,15 @@ class PostgresLedger:
 
         return self._connections.write(work)
 
-    def replay(self, files: Sequence[str]) -> list[bool]:
+    def replay(self, files: Sequence[str], *, by: str = "") -> list[bool]:
         """See Ledger."""
         refuse_more(files)
-        return self._connections.write(lambda tx: recover.replay(tx, files, self._now()))
+        return self._connections.write(lambda tx: recover.replay(tx, files, by, self._now()))
+
+    def cancel(self, files: Sequence[str], by: str) -> list[bool]:
+        """See Ledger."""
+        refuse_more(files)
+        return self._connections.write(lambda tx: recover.cancel(tx, files, by, self._now()))
 
     def obsolete_checkpoints(self) -> list[Lease]:
         """See Ledger."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wharfinger.ledger import MANY
 from wharfinger.ledger.child import fewer
@@ -11,7 +11,8 @@ from wharfinger.ledger.history import Told
 from wharfinger.ledger.postgres import child, figure, history, lease, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns, locked, rows
 from wharfinger.ledger.postgres.run import UNCLAIMED, find, named
-from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Found, lane, lose
+from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Ended, Found, lane, lose, replayed
+from wharfinger.ledger.run import cancel as cancelled
 from wharfinger.model import Lease
 
 _EXPIRED = f"WHERE state = 'leased' AND due < %s ORDER BY due LIMIT {MANY} FOR NO KEY UPDATE SKIP LOCKED"
@@ -30,8 +31,13 @@ UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = again.lan
 FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS again(id, lane, rank) WHERE run.id = again.id
 """
 
+_CANCEL = f"""
+UPDATE run SET {UNCLAIMED}, state = ended.state, status = ended.status, error = coalesce(ended.error, run.error)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS ended(id, state, status, error) WHERE run.id = ended.id
+"""
+
 _IS_OBSOLETE = (  # the condition of index run_spent, word for word
-    "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0"
+    "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued'"
 )
 _OBSOLETE = f"SELECT id, token, checkpoint, resumes FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
 _DROP = f"""
@@ -88,16 +94,16 @@ def drop_checkpoints(tx: Transaction, leases: Sequence[Lease]) -> list[bool]:
     return answers
 
 
-def replay(tx: Transaction, files: Sequence[str], now_us: int) -> list[bool]:
+def replay(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[bool]:
     """Start those again that are at rest; one that has not begun stays where it is in the queue."""
     runs = {id: found for id, found in named(tx, files).items() if found.is_at_rest}
     again = [found for found in runs.values() if not found.is_fresh]
     if again:
-        _start_again(tx, again, now_us)
+        _start_again(tx, again, by, now_us)
     return [id in runs for id in files]
 
 
-def _start_again(tx: Transaction, runs: Sequence[Found], now_us: int) -> None:
+def _start_again(tx: Transaction, runs: Sequence[Found], by: str, now_us: int) -> None:
     ids = [found.id for found in runs]
     heads = history.heads(tx, ids)
     ranks = rank.enter_again(tx, ids)
@@ -106,4 +112,23 @@ def _start_again(tx: Transaction, runs: Sequence[Found], now_us: int) -> None:
     for found in runs:
         found.move(QUEUED, tally)
     figure.write(tx, tally)
-    history.append(tx, now_us, [found.told("replayed", {"after": found.status}) for found in runs], heads)
+    history.append(tx, now_us, [replayed(found, by) for found in runs], heads)
+
+
+def cancel(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[bool]:
+    """End those that have not ended well, or are not cancelled yet."""
+    runs = named(tx, files)
+    ends = {id: end for id, found in runs.items() if (end := cancelled(found, by))}
+    if ends:
+        _end(tx, runs, ends, now_us)
+    return [ends.pop(id, None) is not None for id in files]
+
+
+def _end(tx: Transaction, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int) -> None:
+    heads = history.heads(tx, [*ends])
+    tx.execute(_CANCEL, columns([(id, *map(str, end.place), end.error) for id, end in ends.items()]))
+    tally = Tally()
+    for id, end in ends.items():
+        runs[id].move(end.place, tally)
+    figure.write(tx, tally)
+    history.append(tx, now_us, [end.told for end in ends.values()], heads)

@@ -89,7 +89,17 @@ CREATE TABLE audit_pending (file_id text COLLATE "C" NOT NULL, n integer NOT NUL
 INSERT INTO audit_pending SELECT file_id, max(n) FROM event GROUP BY file_id;
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3)
+VERSION_4 = """
+CREATE TABLE gate (
+  pipeline text COLLATE "C" PRIMARY KEY, paused boolean NOT NULL, at bigint NOT NULL, "by" text NOT NULL
+);
+CREATE INDEX run_held ON run(revision) WHERE state = 'waiting' AND status = 'queued';
+DROP INDEX run_spent;
+CREATE INDEX run_spent ON run(id)
+  WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued';
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.postgres import child, figure, history, rank
+from wharfinger.ledger.postgres import child, figure, gate, history, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns
 from wharfinger.ledger.postgres.run import UNCLAIMED, with_kin
 from wharfinger.ledger.run import Found
@@ -24,6 +24,8 @@ WHERE run.id = o.id
 
 def settle(tx: Transaction, outcomes: Sequence[Outcome], revisions: outcome.Revisions, now_us: int) -> list[bool]:
     """Record each outcome whose token is the latest; of the others, that they came too late."""
+    if any(map(outcome.is_held, outcomes)):
+        outcomes = outcome.let_through(outcomes, gate.paused(tx))
     runs = with_kin(tx, sorted({o.run for o in outcomes}))
     heads = history.heads_of(tx, runs.values())
     accepted, told = outcome.judge(outcomes, runs, revisions)
@@ -42,7 +44,7 @@ def _write(
     revisions: outcome.Revisions,
     now_us: int,
 ) -> None:
-    ranks = rank.enter_again(tx, [o.run for o in outcomes if o.state == State.READY])
+    ranks = rank.enter_again(tx, [o.run for o in outcomes if outcome.enters_again(o)])
     tally = Tally()
     changes = []
     for o in outcomes:

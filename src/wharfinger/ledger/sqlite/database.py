@@ -12,6 +12,7 @@ from wharfinger.ledger.sqlite.accounts import SqliteAccounts
 from wharfinger.ledger.sqlite.audit import SqliteAudit
 from wharfinger.ledger.sqlite.catalog import SqliteCatalog
 from wharfinger.ledger.sqlite.connection import Connections
+from wharfinger.ledger.sqlite.gate import SqliteGates
 from wharfinger.ledger.sqlite.namespace import SqliteNamespace
 from wharfinger.ledger.sqlite.queue import SqliteLedger
 from wharfinger.ledger.sqlite.schema import migrate
@@ -30,6 +31,7 @@ class SqliteDatabase:
         self._connections = Connections(str(path), patience_s)
         migrate(self._connections)
         self.ledger = SqliteLedger(self._connections, tree=tree, clock=clock)
+        self.gates = SqliteGates(self._connections, clock)
         self.catalog = SqliteCatalog(self._connections)
         self.namespace = SqliteNamespace(self._connections, clock)
         self.accounts = SqliteAccounts(self._connections)

@@ -109,11 +109,17 @@ class SqliteLedger:
                 lease.release(tx, [Lease(found.id, found.token) for found in runs], now)
         return [found.id for found in runs]
 
-    def replay(self, files: Sequence[str]) -> list[bool]:
+    def replay(self, files: Sequence[str], *, by: str = "") -> list[bool]:
         """See Ledger."""
         refuse_more(files)
         with self._connections.writing() as tx:
-            return recover.replay(tx, files, self._now())
+            return recover.replay(tx, files, by, self._now())
+
+    def cancel(self, files: Sequence[str], by: str) -> list[bool]:
+        """See Ledger."""
+        refuse_more(files)
+        with self._connections.writing() as tx:
+            return recover.cancel(tx, files, by, self._now())
 
     def obsolete_checkpoints(self) -> list[Lease]:
         """See Ledger."""

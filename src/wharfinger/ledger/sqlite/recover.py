@@ -9,7 +9,8 @@ import apsw
 from wharfinger.ledger import MANY, row
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Found, lane, lose
+from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Found, lane, lose, replayed
+from wharfinger.ledger.run import cancel as cancelled
 from wharfinger.ledger.sqlite import child, figure, history, rank
 from wharfinger.ledger.sqlite.connection import first, rows
 from wharfinger.ledger.sqlite.run import UNCLAIMED, find, named
@@ -26,8 +27,10 @@ UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank =
 WHERE id = ?
 """
 
+_CANCEL = f"UPDATE run SET {UNCLAIMED}, state = ?, status = ?, error = coalesce(?, error) WHERE id = ?"
+
 _IS_OBSOLETE = (  # the condition of index run_spent, word for word
-    "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0"
+    "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued'"
 )
 _OBSOLETE = f"SELECT id, token, checkpoint FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
 _DROP = f"UPDATE run SET checkpoint = NULL WHERE id = ? AND token = ? AND {_IS_OBSOLETE} RETURNING id"
@@ -65,7 +68,7 @@ def drop_checkpoints(tx: apsw.Connection, leases: Sequence[Lease]) -> list[bool]
     return [first(tx, _DROP, lease.run, lease.token) is not None for lease in leases]
 
 
-def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]:
+def replay(tx: apsw.Connection, files: Sequence[str], by: str, now_us: int) -> list[bool]:
     """Start those again that are at rest; one that has not begun stays where it is in the queue."""
     runs = {id: found for id, found in named(tx, files).items() if found.is_at_rest}
     again = [found for found in runs.values() if not found.is_fresh]
@@ -75,5 +78,18 @@ def replay(tx: apsw.Connection, files: Sequence[str], now_us: int) -> list[bool]
     for found in again:
         found.move(QUEUED, tally)
     figure.write(tx, tally)
-    history.append(tx, now_us, [found.told("replayed", {"after": found.status}) for found in again])
+    history.append(tx, now_us, [replayed(found, by) for found in again])
     return [id in runs for id in files]
+
+
+def cancel(tx: apsw.Connection, files: Sequence[str], by: str, now_us: int) -> list[bool]:
+    """End those that have not ended well, or are not cancelled yet."""
+    runs = named(tx, files)
+    ends = {id: end for id, found in runs.items() if (end := cancelled(found, by))}
+    tally = Tally()
+    for id, end in ends.items():
+        tx.execute(_CANCEL, (*end.place, end.error, id))
+        runs[id].move(end.place, tally)
+    figure.write(tx, tally)
+    history.append(tx, now_us, [end.told for end in ends.values()])
+    return [ends.pop(id, None) is not None for id in files]

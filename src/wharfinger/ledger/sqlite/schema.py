@@ -101,7 +101,17 @@ CREATE TABLE audit_pending (file_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 INSERT INTO audit_pending SELECT file_id FROM file;
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
+VERSION_6 = """
+-- Pipelines that somebody has paused, or has resumed since.
+CREATE TABLE gate (pipeline TEXT PRIMARY KEY, paused INTEGER NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL) STRICT, WITHOUT ROWID;
+-- Runs that wait because their pipeline is paused: they have not ended, and need what they keep.
+CREATE INDEX run_held ON run(revision) WHERE state = 'waiting' AND status = 'queued';
+DROP INDEX run_spent;
+CREATE INDEX run_spent ON run(id)
+  WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued';
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 

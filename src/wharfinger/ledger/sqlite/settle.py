@@ -9,7 +9,7 @@ import apsw
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.run import Found
-from wharfinger.ledger.sqlite import child, figure, history, rank
+from wharfinger.ledger.sqlite import child, figure, gate, history, rank
 from wharfinger.ledger.sqlite.run import UNCLAIMED, named
 from wharfinger.model import Outcome, State
 
@@ -21,6 +21,8 @@ UPDATE run SET {UNCLAIMED}, state = ?1, status = ?2, due = ?3, tries = tries + ?
 
 def settle(tx: apsw.Connection, outcomes: Sequence[Outcome], revisions: outcome.Revisions, now_us: int) -> list[bool]:
     """Record each outcome whose token is the latest; of the others, that they came too late."""
+    if any(map(outcome.is_held, outcomes)):
+        outcomes = outcome.let_through(outcomes, gate.paused(tx))
     runs = named(tx, [o.run for o in outcomes])
     accepted, told = outcome.judge(outcomes, runs, revisions)
     _write(tx, [*accepted.values()], runs, revisions, now_us)
@@ -37,7 +39,7 @@ def _write(
     revisions: outcome.Revisions,
     now_us: int,
 ) -> None:
-    ranks = rank.enter_again(tx, [o.run for o in outcomes if o.state == State.READY])
+    ranks = rank.enter_again(tx, [o.run for o in outcomes if outcome.enters_again(o)])
     tally = Tally()
     rows = []
     for o in outcomes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rig.filesystems import ANOTHER
-from wharfinger.cli.space import disks
+from wharfinger.store.space import disks
 
 
 def test_paths_on_one_disk_are_one_of_which_the_first_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""`wharf cancel`: lets nothing more happen to files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from wharfinger.cli.actor import actor
+from wharfinger.cli.ask import go_ahead
+from wharfinger.cli.chosen import COLUMNS, Chosen, find, preview, rows
+from wharfinger.cli.frame import Verb
+from wharfinger.cli.problem import Exit
+from wharfinger.cli.select import Selection, selecting
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import document, listing, progress, say
+from wharfinger.cli.words import many
+from wharfinger.ledger import MANY
+
+
+@click.command(cls=Verb)
+@click.argument("ids", metavar="[ID...]", nargs=-1)
+@selecting
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only say which files would be cancelled.")
+@pass_session
+def command(session: Session, ids: tuple[str, ...], selection: Selection, yes: bool, dry_run: bool) -> int:
+    """Let nothing more happen to files, unless they are replayed.
+
+    Their bytes and records stay. A worker that is at a file learns it within a third of its lease; what it has delivered by
+    then stays delivered. A dead letter is taken off the list of those that want somebody.
+    """
+    found = find(session, ids, selection, verb="cancel")
+    say(preview(found))
+    if dry_run and not session.json:
+        listing(rows(session, found), COLUMNS, json=False)
+        return Exit.OK
+    if dry_run or not found:
+        return _answer(session, found, [], [])
+    if not go_ahead(f"Cancel {many(len(found), 'file')}?", yes=yes or bool(ids)):
+        say("nothing was cancelled")
+        return Exit.OK
+    return _answer(session, found, *_cancel(session, found))
+
+
+def _cancel(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[str]]:
+    """Cancel in groups; the answer is which are cancelled, and which have ended already."""
+    cancelled: list[str] = []
+    ended: list[str] = []
+    with progress("Cancelling", len(found)) as advance:
+        for start in range(0, len(found), MANY):
+            group = [chosen.file_id for chosen in found[start : start + MANY]]
+            for file_id, done in zip(group, session.database.ledger.cancel(group, actor())):
+                (cancelled if done else ended).append(file_id)
+            advance(len(group))
+    return cancelled, ended
+
+
+def _answer(session: Session, found: Sequence[Chosen], cancelled: Sequence[str], ended: Sequence[str]) -> int:
+    if session.json:
+        document({"matched": [chosen.file_id for chosen in found], "cancelled": cancelled, "ended": ended})
+    if cancelled:
+        say(f"{many(len(cancelled), 'file')} cancelled; to run them after all: wharf replay ID")
+    if ended:
+        say(f"{many(len(ended), 'file')} left as they are: done or cancelled already")
+    return Exit.PARTLY if ended and cancelled else Exit.FAILED if ended else Exit.OK
