@@ -642,3 +642,28 @@ def test_a_worker_counts_no_crash_where_its_clock_has_leapt(yard: Yard) -> None:
     ahead[0] = 3600.0
     worker._sweep()
     assert yard.history("a") == ["arrived", "released"]
+
+
+def test_a_file_that_is_cancelled_while_a_step_runs_is_not_delivered(yard: Yard) -> None:
+    (arrival,) = yard.land({"a": b"sleep 1.5"})
+    cancel = threading.Timer(0.5, yard.ledger.cancel, ([arrival.file_id], "ann"))
+    cancel.start()
+    drain(yard.worker(PIPELINES["obey"], lease_s=0.6))
+    cancel.join()
+    assert yard.visible() == {}
+    assert yard.history("a") == ["arrived", "cancelled"]
+
+
+def test_a_paused_pipeline_begins_nothing_and_the_others_go_on(yard: Yard) -> None:
+    yard.database.gates.pause("held", "ann")
+    held = a_pipeline(bound("send", "out"), name="held", route=Route(key=("a*",)))
+    yard.land({"a": b"bytes", "b": b"bytes"})
+    worker = yard.worker(held, PIPELINES["plain"])
+    drain(worker)
+    assert yard.visible() == {"acme/b": b"bytes"}
+    assert yard.catalog.counts().held == 1
+    yard.database.gates.resume("held", "ann")
+    worker._clear_up()
+    drain(worker)
+    assert yard.visible() == {"acme/a": b"bytes", "acme/b": b"bytes"}
+    assert yard.history("a") == ["arrived", "held", "resumed", "transferred"]
