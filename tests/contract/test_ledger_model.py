@@ -1,10 +1,12 @@
-"""A Ledger in lockstep with a small model of it, over random histories. The model shares no code with any ledger."""
+"""Ledgers in lockstep with each other and with a small model of them, over random histories. The model shares no code with any ledger."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,7 +26,7 @@ from rig.databases import (
     transferred,
     unrouted,
 )
-from wharfinger.ledger import Database, Filter, chain
+from wharfinger.ledger import Filter, chain
 from wharfinger.model import Arrival, Run, ulid
 
 LEASE_S = 30
@@ -79,22 +81,41 @@ class Modelled:
             self.become("queued", "ready")
 
 
+class Lockstep:
+    """Several implementations of one port as one: each verb is done by all, and all must answer the same."""
+
+    def __init__(self, ports: Sequence[Any]) -> None:
+        self._ports = ports
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def do(*args: Any, **more: Any) -> Any:
+            first, *others = [getattr(port, verb)(*args, **more) for port in self._ports]
+            for other in others:
+                assert other == first if verb != "sweep" else sorted(other) == sorted(first)
+            return first
+
+        return do
+
+
 class LedgerMachine(RuleBasedStateMachine):
-    backend = ""
+    backends: Sequence[str] = ()
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.directory = tempfile.TemporaryDirectory()
-        self.database: Database = DATABASES[self.backend](Path(self.directory.name), clock=self.clock)
-        self.ledger, self.gates = self.database.ledger, self.database.gates
+        self.databases = [DATABASES[backend](Path(self.directory.name), clock=self.clock) for backend in self.backends]
+        self.ledger = Lockstep([database.ledger for database in self.databases])
+        self.catalog = Lockstep([database.catalog for database in self.databases])
+        self.gates = Lockstep([database.gates for database in self.databases])
         self.is_paused = False
         self.model: dict[str, Modelled] = {}
         self.arrivals: list[Arrival] = []
         self.runs: list[Run] = []  # every claim there ever was, stale ones too
 
     def teardown(self) -> None:
-        self.database.close()
+        for database in self.databases:
+            database.close()
         self.directory.cleanup()
 
     @rule(size=st.sampled_from(SIZES), customer=st.sampled_from(["acme", "globex"]), n=st.integers(1, 4))
@@ -231,7 +252,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def records_agree(self) -> None:
-        found = {f.file_id: f for f in self.database.catalog.files(Filter(), limit=10_000)}
+        found = {f.file_id: f for f in self.catalog.files(Filter(), limit=10_000)}
         assert {id: (f.status, f.state, f.owner, f.attempts) for id, f in found.items()} == {
             id: (m.status, m.state, m.owner, m.tries + m.crashes) for id, m in self.model.items()
         }
@@ -241,7 +262,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        counts = self.database.catalog.counts()
+        counts = self.catalog.counts()
         for status, n in counts.files.items():
             assert n == sum(m.status == status for m in self.model.values())
         for state, n in counts.runs.items():
@@ -252,14 +273,17 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def histories_agree(self) -> None:
         for id, m in self.model.items():
-            events = self.database.catalog.events(id)
+            events = self.catalog.events(id)
             assert len(events) == m.events
             assert chain.verify(events) == []
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_ledger_does_what_its_model_does(backend: str, examples: int) -> None:
-    machine = type("Machine", (LedgerMachine,), {"backend": backend})
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("examples", [15, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backends", [["sqlite"], [*DATABASES]], ids=["sqlite", "lockstep"])
+def test_a_ledger_does_what_its_model_does(backends: Sequence[str], examples: int) -> None:
+    """Several at once do the same as each other, to the hash of each event."""
+    machine = type("Machine", (LedgerMachine,), {"backends": backends})
     run_state_machine_as_test(
         machine,
         settings=settings(

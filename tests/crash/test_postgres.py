@@ -22,7 +22,7 @@ from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.errors import Busy, LedgerError
 from wharfinger.ledger import Entry, Filter, User, chain
-from wharfinger.ledger.postgres import PostgresDatabase
+from wharfinger.ledger.postgres import PostgresDatabase, connection
 from wharfinger.model import Run, Status, ulid
 
 pytestmark = pytest.mark.slow
@@ -148,6 +148,28 @@ def test_where_nobody_can_tell_what_became_of_a_commit_it_is_neither_busy_nor_do
             scene.ledger.knows([scene.new.file_id])
         proxy.is_closed = False
         assert scene.ledger.knows([scene.new.file_id]) == [cut == "answer"]
+        scene.database.close()
+
+
+def test_a_number_that_a_crash_gave_away_again_proves_nothing(tmp_path: Path) -> None:
+    """What was not on the disk is forgotten with its number; the next to get it may well commit."""
+    with postgres.Server() as server:
+        url = postgres.schema(tmp_path, server.url)
+        scene = Scene(url)
+        connections = scene.database._connections
+        unlucky = connections.connect()
+        unlucky.execute("BEGIN")
+        life, xid = unlucky.execute(connection._NUMBER).fetchall()[0]
+        server.kill()
+        unlucky.close()
+        server.start()
+        for n in range(10):
+            scene.ledger.register(f"{n:064d}", "all", "{}")
+        with psycopg.connect(url) as db:
+            assert db.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchall() == [("committed",)]
+        with pytest.raises(LedgerError) as refusal:
+            connections.is_done((life, xid), psycopg.OperationalError())
+        assert (life is None, refusal.value.code) == (False, "LEDGER_LOST_ANSWER")
         scene.database.close()
 
 

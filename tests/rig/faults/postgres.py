@@ -32,7 +32,7 @@ def counts_afterwards() -> None:
 
 def takes_a_lost_answer_for_a_no() -> None:
     """A commit whose answer was lost is done again, whatever became of it."""
-    connection.Connections._is_done = lambda *_: False
+    connection.Connections.is_done = lambda *_: False
 
 
 def does_not_wait_for_a_dead_owner() -> None:

@@ -29,11 +29,20 @@ SET plan_cache_mode = force_generic_plan; SET jit = off;
 SET idle_in_transaction_session_timeout = '30s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 SELECT pg_advisory_lock_shared(hashtextextended(current_schema() || '/open', 0));
+DO $$ BEGIN IF to_regclass('life') IS NOT NULL AND NOT pg_is_in_recovery() THEN
+  INSERT INTO life(id) VALUES (gen_random_uuid()) ON CONFLICT DO NOTHING; END IF; END $$;
 """
 """
 Every statement here has one right plan, by index and row by row: what the planner knows of a table that was empty a minute ago must
 not choose another. A process that was stopped within a transaction loses it, and its row locks.
+Who connects first after a crash begins a new life of the server (see Number).
 """
+
+Number = tuple[str | None, str]
+"""A life of the server, from one crash to the next, and the number of a transaction in it: a crash may give numbers away again."""
+
+_NUMBER = "SELECT (SELECT id::text FROM life), pg_current_xact_id()::text"
+_STATUS = "SELECT CASE WHEN (SELECT id::text FROM life) = %s THEN pg_xact_status(%s::xid8) END"
 
 RETRIED = {"40001", "40P01", "23505"}
 """Serialization failure, deadlock, and a row that another transaction has just added: the same once more ends otherwise."""
@@ -104,16 +113,21 @@ class Connections:
         try:
             return self._once(commit)
         except psycopg.Error as exc:
-            if commit.xid and _is_lost(exc) and self._is_done(commit.xid, exc):
+            if commit.number and _is_lost(exc) and self.is_done(commit.number, exc):
                 return commit.answer
             raise
 
-    def _is_done(self, xid: str, lost: psycopg.Error) -> bool:
-        """Whether the transaction `xid` was committed; raises LedgerError where nobody can tell within the patience."""
+    def is_done(self, number: Number, lost: psycopg.Error) -> bool:
+        """
+        Whether the transaction of this number was committed. Raises LedgerError, for the reason `lost`, where nobody can tell: the
+        server does not answer within the patience, or it has crashed since, and may have given the number to another.
+        """
         until = time.monotonic() + self._patience_s
         with suppress(Busy):
             while time.monotonic() < until:
-                (status,) = self.read(lambda db: first(db, "SELECT pg_xact_status(%s::xid8)", xid))
+                (status,) = self.read(lambda db: first(db, _STATUS, *number))
+                if status is None:
+                    break
                 if status != "in progress":
                     return bool(status == "committed")
                 time.sleep(0.02)
@@ -213,23 +227,23 @@ def _lock(tx: Transaction, how: str, what: Sequence[str]) -> None:
 
 class Commit(Generic[T]):
     """
-    `work` in a transaction, in pipeline mode: what is not read is not waited for, but for the commit. Once that is on its way, `xid` is
-    the number under which the server knows it, and `answer` what it would have answered.
+    `work` in a transaction, in pipeline mode: what is not read is not waited for, but for the commit. Once that is on its way, `number` is
+    what the server knows the transaction by, and `answer` what it would have answered.
     """
 
     answer: T
+    number: Number | None = None
 
     def __init__(self, work: Callable[[Transaction], T]) -> None:
         self._work = work
-        self.xid = ""
 
     def __call__(self, db: Transaction) -> T:
         """Do it."""
         with db.pipeline():
             db.execute("BEGIN")
-            number = db.execute("SELECT pg_current_xact_id()::text")
+            asked = db.execute(_NUMBER)
             self.answer = self._work(db)
-            self.xid = str(number.fetchall()[0][0])
+            self.number = asked.fetchall()[0]
             db.execute("COMMIT")
         return self.answer
 

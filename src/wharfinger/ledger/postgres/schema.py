@@ -99,7 +99,13 @@ CREATE INDEX run_spent ON run(id)
   WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued';
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
+VERSION_5 = """
+-- One row, which a crash of the server takes away (and a standby never has): tells one life of the server from the next.
+CREATE UNLOGGED TABLE life (one boolean PRIMARY KEY DEFAULT true CHECK (one), id uuid NOT NULL);
+INSERT INTO life(id) VALUES (gen_random_uuid());
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

@@ -11,12 +11,14 @@ from wharfinger.errors import Busy, LedgerError
 from wharfinger.ledger.postgres import PostgresDatabase
 from wharfinger.ledger.postgres.aside import move_aside
 from wharfinger.ledger.postgres.connection import Connections, Transaction, columns, first, locked, rows, shared
+from wharfinger.ledger.postgres.schema import migrate
 
 TABLE = "CREATE TABLE t(a integer PRIMARY KEY, b text)"
 
 
 @pytest.fixture
 def table(connections: Connections) -> Connections:
+    migrate(connections)
     connections.read(lambda db: db.execute(TABLE))
     return connections
 
