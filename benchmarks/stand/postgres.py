@@ -63,7 +63,9 @@ def missing() -> str:
 
 
 @contextmanager
-def postgres(work: Path, env: Mapping[str, str], delay_ms: float = 0.0) -> Iterator[Postgres]:
+def postgres(
+    work: Path, env: Mapping[str, str], delay_ms: float = 0.0, settings: Mapping[str, Any] | None = None
+) -> Iterator[Postgres]:
     """A server with its files below `work`. Raises RuntimeError where it cannot be made, or an added delay is not felt."""
     binaries, who, home = _binaries(), _who(), work / "postgres"
     if not binaries:
@@ -77,7 +79,7 @@ def postgres(work: Path, env: Mapping[str, str], delay_ms: float = 0.0) -> Itera
     done = subprocess.run([*initdb, "--no-sync"], capture_output=True, text=True, cwd="/", **_as(who))
     if done.returncode:
         raise RuntimeError(f"initdb: {done.stderr.strip()[-500:]} (can user {who.get('user', 'you')} reach {home}?)")
-    options = [f"-c{name}={value}" for name, value in OPTIONS.items()]
+    options = [f"-c{name}={value}" for name, value in {**OPTIONS, **(settings or {})}.items()]
     command = [binaries / "postgres", "-D", data, "-k", home, "-h", HOST, "-p", str(port), *options]
     with subprocess.Popen(command, cwd="/", env=_reachable(env, home), **_as(who)) as process:
         try:

@@ -33,6 +33,7 @@ class Bench:
     env: Mapping[str, str]  # of every process whose syncs count
     delay_ms: float  # that is added to each sync
     ledger: str  # "sqlite" or "postgres"
+    minutes: float  # of what goes on for a time
     report: Report
     progress: Progress
 
@@ -53,9 +54,11 @@ class Bench:
 
 
 @contextmanager
-def bench(name: str, doc: str, *, rounds: int, slow_disk: bool = False, ledgers: bool = False) -> Iterator[Bench]:
+def bench(
+    name: str, doc: str, *, rounds: int = 1, slow_disk: bool = False, ledgers: bool = False, minutes: float = 0.0
+) -> Iterator[Bench]:
     """A benchmark's frame. What the block has put in the report is shown, and written where it was asked to be."""
-    given = _arguments(doc, rounds, slow_disk, ledgers)
+    given = _arguments(doc, rounds, slow_disk, ledgers, minutes)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped as well
     given.work.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"wharf-bench-{name}-", dir=given.work))
@@ -73,7 +76,7 @@ def bench(name: str, doc: str, *, rounds: int, slow_disk: bool = False, ledgers:
     progress.add_task(name, total=None)
     try:
         with progress:
-            yield Bench(given.small, given.rounds, work, env, delay_ms, given.ledger, report, progress)
+            yield Bench(given.small, given.rounds, work, env, delay_ms, given.ledger, given.minutes, report, progress)
     finally:
         if not given.keep:
             shutil.rmtree(work, ignore_errors=True)
@@ -90,7 +93,7 @@ def _sync(work: Path, env: Mapping[str, str], delay_ms: float) -> str:
     return f"{sync_ms:.2f} ms (fdatasync of a new file of 10 KB, median of 64)"
 
 
-def _arguments(doc: str, rounds: int, slow_disk: bool, ledgers: bool) -> argparse.Namespace:
+def _arguments(doc: str, rounds: int, slow_disk: bool, ledgers: bool, minutes: float) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--small", action="store_true", help="a few files only: shows that it works, its times mean nothing")
@@ -102,7 +105,12 @@ def _arguments(doc: str, rounds: int, slow_disk: bool, ledgers: bool) -> argpars
     )
     add("--work", type=Path, default=Path("/var/tmp"), help="directory on the disk to measure (default: /var/tmp)")
     add("--keep", action="store_true", help="leave the working files: deleting them slows a run that follows at once")
-    add("--rounds", type=int, default=rounds, help="how often each subject has its turn (default: %(default)s)")
+    if minutes:
+        add("--minutes", type=float, default=minutes, help="how long it goes on (default: %(default)g)")
+        parser.set_defaults(rounds=1)
+    else:
+        add("--rounds", type=int, default=rounds, help="how often each subject has its turn (default: %(default)s)")
+        parser.set_defaults(minutes=0.0)
     if slow_disk:
         add("--fsync-delay-ms", type=float, default=0.0, help="make every sync so much slower (default: 0)")
     else:

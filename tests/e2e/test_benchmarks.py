@@ -104,3 +104,22 @@ def test_fairness_benchmark_sees_both_customers_served(tmp_path):
 def test_s3_benchmark_puts_what_it_says(tmp_path):
     counts = run_small("s3", tmp_path)["counts"]
     assert set(counts.values()) == {128, 8}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ledger", ["sqlite", pytest.param("postgres", marks=needs_postgres)])
+def test_backlog_benchmark_drains_all_that_arrived(reachable, ledger):
+    counts = run_small("backlog", reachable, "--ledger", ledger)["counts"]
+    assert counts == {"arrived": 4000, "settled": 4000, "left": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("ledger", ["sqlite", pytest.param("postgres", marks=needs_postgres)])
+def test_soak_benchmark_delivers_all_that_it_sent_and_looks_at_memory_and_log(reachable, ledger):
+    report = run_small("soak", reachable, "--ledger", ledger)
+    assert report["counts"]["sent"] == report["counts"]["delivered"] > 0
+    seen = report["figures"]["samples"]
+    assert min(seen["RSS"]) > 10_000_000
+    assert max(seen["WAL"]) > 0
+    assert ("dead rows" in seen) == (ledger == "postgres")
