@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import buckets
+from rig import buckets, ceph
 from wharfinger.errors import Corrupt, NotFound
 from wharfinger.model import ObjectRef
 from wharfinger.store import Copy, Put, Store
@@ -20,6 +20,7 @@ from wharfinger.store.versions import Versions
 STORES: dict[str, Callable[[Path], Store]] = {
     "local": lambda root: LocalStore(root / "store"),
     "s3": buckets.a_store,
+    "radosgw": ceph.a_store,
 }
 
 fresh_version = Versions()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import buckets
+from rig import buckets, ceph
 from wharfinger.errors import Corrupt, NotFound
 from wharfinger.model import Delivered, ObjectRef
 from wharfinger.store import Delivery, Put, Store, Target
@@ -70,6 +70,7 @@ TARGETS: dict[str, Callable[[Store, Path], Place]] = {
 STORES: dict[str, Callable[[Path], Store]] = {
     "local": lambda root: LocalStore(root / "store"),
     "s3": buckets.a_store,
+    "radosgw": ceph.a_store,
 }
 
 
