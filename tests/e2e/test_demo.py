@@ -26,6 +26,9 @@ def test_every_file_ends_as_it_ought_to(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["ok"]
     assert {f["status"] for f in told["files"]} == {"transferred", "quarantined"}
+    assert [line["holds"] for line in told["proof"]] == [True, True, False]
+    assert "VERIFIED" in told["proof"][1]["said"]
+    assert told["proof"][2]["said"].startswith("NOT VERIFIED")
     for file in told["files"]:
         for where in file["delivered"]:
             destination, _, key = where.partition(":")

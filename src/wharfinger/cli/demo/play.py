@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wharfinger import app, config
 from wharfinger.cli import choose
-from wharfinger.cli.demo import report, upload
+from wharfinger.cli.demo import proof, report, upload
 from wharfinger.cli.demo.files import Sample, samples
 from wharfinger.errors import UsageError, WharfingerError
 from wharfinger.ledger import Catalog, Filter, User
@@ -94,10 +94,11 @@ def run(directory: Path, *, megabytes: int, as_json: bool) -> bool:
         finally:
             database.close()
     strays = _strays(wanted, records)
+    proven = _prove(directory, records, console)
     if as_json:
-        print(json.dumps(report.document(directory, client, seconds, records, strays)))
+        print(json.dumps(report.document(directory, client, seconds, records, strays, proven)))
     else:
-        report.show(console, directory, seconds, records, histories, strays)
+        report.show(console, directory, seconds, records, histories, strays, proven)
     return not strays
 
 
@@ -189,6 +190,15 @@ def _strays(wanted: Sequence[Sample], records: Sequence[FileRecord]) -> Mapping[
     """The files that did not end as they ought to, with what became of them."""
     became = {record.key.rpartition("/")[2]: str(record.status) for record in records}
     return {s.name: became.get(s.base, "never arrived") for s in wanted if became.get(s.base) != s.ends}
+
+
+def _prove(directory: Path, records: Sequence[FileRecord], console: Console) -> list[proof.Line]:
+    """Of the first file that was transferred; nothing where none was."""
+    record = next((record for record in records if record.status.is_final and record.delivered), None)
+    if record is None:
+        return []
+    with console.status("making receipts and evidence, and having them checked"):
+        return proof.prove(directory, record.file_id, f"outbox/{record.key.partition('/inbound/')[2]}")
 
 
 def _progress(console: Console) -> Progress:

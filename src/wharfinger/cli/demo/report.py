@@ -5,19 +5,26 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from wharfinger.cli.demo.proof import Line
 from wharfinger.model import Event, FileRecord, Status
 
 _COLOURS = {Status.TRANSFERRED: "green", Status.QUARANTINED: "yellow", Status.FAILED: "red"}
 
 
 def document(
-    directory: Path, client: str, seconds: float, records: Sequence[FileRecord], strays: Mapping[str, str]
+    directory: Path,
+    client: str,
+    seconds: float,
+    records: Sequence[FileRecord],
+    strays: Mapping[str, str],
+    proven: Sequence[Line],
 ) -> Mapping[str, Any]:
     """The demo's result as one JSON document."""
     files = [
@@ -40,6 +47,7 @@ def document(
         "seconds": round(seconds, 3),
         "files": files,
         "unexpected": strays,
+        "proof": [asdict(line) for line in proven],
     }
 
 
@@ -50,6 +58,7 @@ def show(
     records: Sequence[FileRecord],
     histories: Mapping[str, Sequence[Event]],
     strays: Mapping[str, str],
+    proven: Sequence[Line],
 ) -> None:
     """The same for a person."""
     say = _Lines(console)
@@ -59,6 +68,7 @@ def show(
     told = next((r for r in records if r.status is Status.TRANSFERRED and r.pipeline == "packed"), None)
     if told:
         _history(say, told, histories[told.file_id])
+    _proof(say, proven)
     total = sum(record.size for record in records) / 1e6
     say(f"\n{len(records)} files, {total:,.0f} MB, from the first upload to the last delivery in {seconds:.1f} s.")
     say(
@@ -98,6 +108,16 @@ def _history(say: _Lines, record: FileRecord, events: Sequence[Event]) -> None:
             say(
                 f"                {step['name']} ({step['uses']}) took {step['seconds'] * 1000:.1f} ms: {step['outcome']}"
             )
+
+
+def _proof(say: _Lines, proven: Sequence[Line]) -> None:
+    if proven:
+        say(
+            "\n[bold]... and proof, that others check without us:[/] receipts, evidence, and evidence with one byte changed"
+        )
+    for line in proven:
+        say(f"  {escape(line.command)}")
+        say(f"      [{'green' if line.holds else 'yellow'}]{escape(line.said)}[/]")
 
 
 def _onward(say: _Lines, directory: Path, records: Sequence[FileRecord]) -> None:
