@@ -16,7 +16,7 @@ Every error wharfinger raises on purpose.
     + Unreachable            the store does not answer, or asks for patience; a retry helps
   x LedgerError              facts could not be recorded or read
     + Busy                   another process holds the ledger; a retry helps
-    + Incompatible           this ledger was made by another version, or the SQLite library is unfit
+    + Incompatible           this ledger was made by another version, or the library or server is unfit
   x Unproven                 a signature, a hash or a proof does not hold: something was changed
 
 One question decides what becomes of a file: can a retry help? The class answers it; nobody parses text.
