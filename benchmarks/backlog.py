@@ -32,7 +32,7 @@ Seen = list[tuple[float, int]]  # (s since the beginning, files that are done)
 
 def main() -> None:
     """Fill, then drain."""
-    with bench("backlog", __doc__, ledgers=True, rounds=1) as b, ExitStack() as servers:
+    with bench("backlog", __doc__, ledgers=True) as b, ExitStack() as servers:
         place = str(b.work / "ledger.db")
         if b.ledger == "postgres":
             server = servers.enter_context(postgres(b.work, b.env))

@@ -55,7 +55,7 @@ class Bench:
 
 @contextmanager
 def bench(
-    name: str, doc: str, *, rounds: int = 1, slow_disk: bool = False, ledgers: bool = False, minutes: float = 0.0
+    name: str, doc: str, *, rounds: int = 0, slow_disk: bool = False, ledgers: bool = False, minutes: float = 0.0
 ) -> Iterator[Bench]:
     """A benchmark's frame. What the block has put in the report is shown, and written where it was asked to be."""
     given = _arguments(doc, rounds, slow_disk, ledgers, minutes)
@@ -105,11 +105,13 @@ def _arguments(doc: str, rounds: int, slow_disk: bool, ledgers: bool, minutes: f
     )
     add("--work", type=Path, default=Path("/var/tmp"), help="directory on the disk to measure (default: /var/tmp)")
     add("--keep", action="store_true", help="leave the working files: deleting them slows a run that follows at once")
+    if rounds:
+        add("--rounds", type=int, default=rounds, help="how often each subject has its turn (default: %(default)s)")
+    else:
+        parser.set_defaults(rounds=1)
     if minutes:
         add("--minutes", type=float, default=minutes, help="how long it goes on (default: %(default)g)")
-        parser.set_defaults(rounds=1)
     else:
-        add("--rounds", type=int, default=rounds, help="how often each subject has its turn (default: %(default)s)")
         parser.set_defaults(minutes=0.0)
     if slow_disk:
         add("--fsync-delay-ms", type=float, default=0.0, help="make every sync so much slower (default: 0)")
