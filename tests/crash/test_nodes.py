@@ -40,38 +40,39 @@ class Node:
     wires: Sequence[Wire]
 
 
+def test_nodes_share_the_work(tmp_path: Path) -> None:
+    sail(tmp_path, files(40), Storm(random.Random(1)), harms=0)
+
+
 @pytest.mark.timeout(900)
 def test_nodes_are_killed_stopped_and_cut_off(tmp_path: Path) -> None:
     count, harms, seed = (int(os.environ.get(f"WHARF_NODES_{what}", n)) for what, n in DEFAULTS.items())
-    sent = files(count)
-    (tmp_path / "calm").mkdir()
-    results = calm(tmp_path / "calm", sent)
-    with nodes(tmp_path) as running, ThreadPoolExecutor(NODES) as threads:
-        first = running[0].directory
-        account, landed = Account(first, results), set[str]()
-        storm = Storm(random.Random(seed), running)
-        parts = [{name: sent[name] for name in [*sent][n::NODES]} for n in range(NODES)]
-        clients = [
-            threads.submit(
-                upload,
-                part,
-                first / "key",
-                node.keeper.port,
-                seconds=300,
-                acknowledged=landed.add,
-                may_send=storm.paced(part),
-            )
-            for part, node in zip(parts, running)
-        ]
+    storm = Storm(random.Random(seed))
+    tries = sail(tmp_path, files(count), storm, harms=harms)
+    print({"seed": seed, "files": count, "harms": dict(sorted(storm.done.items())), "sent": sum(tries.values())})
+
+
+def sail(root: Path, sent: Mapping[str, bytes], storm: Storm, *, harms: int) -> dict[str, int]:
+    """Send these files to three nodes, a third to each, through the storm, and hold the end to account. How often each was sent."""
+    (root / "calm").mkdir()
+    results = calm(root / "calm", sent)
+    with nodes(root) as running, ThreadPoolExecutor(NODES) as threads:
+        first, landed = running[0].directory, set[str]()
+        account = Account(first, results)
+        clients = []
+        for n, node in enumerate(running):
+            part = {name: sent[name] for name in [*sent][n::NODES]}
+            heard = {"acknowledged": landed.add, "may_send": storm.paced(part)}
+            clients.append(threads.submit(upload, part, first / "key", node.keeper.port, seconds=300, **heard))
         for lot in range(harms):
             storm.progress = (lot + 1) / harms
-            storm.strike()
-            wait_until("the lot is there", lambda: len(landed) >= storm.progress * count - NODES, seconds=200)
+            storm.strike(running)
+            wait_until("the lot is there", lambda: len(landed) >= storm.progress * len(sent) - NODES, seconds=200)
         storm.calm()
         tries = {name: n for client in clients for name, n in client.result().items()}
         account.settle(200)
         account.check(sent, tries)
-    print({"seed": seed, "files": count, "harms": dict(sorted(storm.done.items())), "sent": sum(tries.values())})
+    return tries
 
 
 def files(count: int) -> dict[str, bytes]:
@@ -111,8 +112,8 @@ def _through(url: str, wire: Wire) -> str:
 class Storm:
     """Harm to one node at a time, more often to a process of it than to all."""
 
-    def __init__(self, rand: random.Random, running: Sequence[Node]) -> None:
-        self._rand, self._running = rand, running
+    def __init__(self, rand: random.Random) -> None:
+        self._rand = rand
         self.progress = 0.0  # the part of the files that may be sent
         self.done: Counter[str] = Counter()
         self._passing: list[threading.Timer] = []
@@ -121,9 +122,9 @@ class Storm:
         place = {name: n / len(part) for n, name in enumerate(part)}
         return lambda name: place[name] < self.progress
 
-    def strike(self) -> None:
+    def strike(self, running: Sequence[Node]) -> None:
         time.sleep(self._rand.random() * 0.1)  # anywhere within what is going on
-        node = self._rand.choice(self._running)
+        node = self._rand.choice(running)
         harm = self._rand.choice(["kill", "kill", "power", "stop", "ledger", "store"])
         self.done[harm] += 1
         if harm in ("ledger", "store"):
@@ -143,7 +144,8 @@ class Storm:
                 self._later(LEASE_S + 1, lambda: os.killpg(living["supervisor"], signal.SIGCONT))
 
     def calm(self) -> None:
-        """Return when all harm that passes has passed."""
+        """Return when all harm that passes has passed; everything may be sent."""
+        self.progress = 1.0
         for timer in self._passing:
             timer.join()
 

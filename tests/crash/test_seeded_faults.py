@@ -56,6 +56,7 @@ SEEDS = [
         "test_disk.py::test_an_upload_that_does_not_fit_is_refused_with_a_sentence",
         "the server has no room",
     ),
+    (store.forgets_pages, "test_nodes.py::test_nodes_share_the_work", "each delivery is in the bucket once"),
     (store.forgets_pages, "test_s3.py::test_kill_at[intake.stored]", "each delivery is in the bucket once"),
     (
         ingest.takes_every_use_of_a_url_for_a_new_file,

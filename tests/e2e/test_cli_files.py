@@ -137,7 +137,7 @@ def test_status_points_to_dead_letters_and_to_the_unrouted(wharf: Wharf) -> None
     put(wharf, "b.csv")
     all_settled(wharf, State.WAITING, Status.UPLOADED)
     said = wharf("status")
-    assert "then wharf replay --status failed" in said.err
+    assert "then wharf replay --dead --status failed" in said.err
     assert "wharf files --unrouted" in said.err
     told = wharf("status", "--json").json
     assert (told["dead"], told["unrouted"], told["oldest_waiting"]) == (1, 1, None)
@@ -182,10 +182,16 @@ def test_a_partial_upload_is_listed_without_an_id(wharf: Wharf) -> None:
             [Entry("acme/inbound/half.csv", "partial", size=5, mtime=time.time() - 1, staged="s", user="bob")]
         )
     put(wharf, "a.csv")
-    for words in (("files",), ("files", "--status", "partial"), ("files", "--status", "partial", "--customer", "acme")):
+    for words in (
+        ("files",),
+        ("files", "--status", "partial"),
+        ("files", "--status", "partial", "--customer", "acme"),
+        ("files", "--name", "*half*", "--customer", "acme", "--since", "1h"),
+    ):
         row = wharf(*words, "--json").json[0]
         assert (row["key"], row["status"], row["file_id"]) == ("acme/inbound/half.csv", "partial", None)
-    assert wharf("files", "--status", "partial", "--customer", "globex", "--json").json == []
+    for words in (("--status", "partial", "--customer", "globex"), ("--name", "*whole*"), ("--until", "1h")):
+        assert wharf("files", *words, "--json").json == []
     assert wharf("status", "--json").json["partial"] == 1
 
 

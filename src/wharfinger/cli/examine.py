@@ -180,7 +180,7 @@ def _listener(sftp: Sftp, data: Path) -> Finding:
             return Finding("sftp", "fail", f"this user may not listen on {where}", "use a port above 1023")
         except OSError:
             return _occupied(sftp, where, data)
-    return Finding("sftp", "ok", f"{where} is free; nothing listens there now")
+    return Finding("sftp", "ok", f"{where} is free: wharf serve is not running")
 
 
 def _occupied(sftp: Sftp, where: str, data: Path) -> Finding:

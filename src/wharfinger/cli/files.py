@@ -97,14 +97,16 @@ def _remarked(row: Row, now: float) -> str:
 def _rows(session: Session, selection: Selection, page: Page) -> Iterable[Row]:
     if selection.partial:
         return _partials(session, selection)
-    return chain(_partials(session, selection), page) if selection.is_everything else page
+    return chain(_partials(session, selection), page) if selection.means_partials else page
 
 
 def _partials(session: Session, selection: Selection) -> Iterator[Row]:
+    wanted = selection.filter
+    since, until = wanted.since or 0.0, wanted.until or time.time()
     for entry in session.database.namespace.partials(before=time.time()):
         row = public.partial(entry)
-        wanted = selection.filter.customer in ("", row["customer_id"])
-        if wanted and fnmatchcase(entry.path, selection.filter.name or "*"):
+        is_theirs = wanted.customer in ("", row["customer_id"]) and since <= entry.mtime < until
+        if is_theirs and fnmatchcase(entry.path, wanted.name or "*"):
             yield row
 
 

@@ -63,6 +63,13 @@ class Selection:
         """Whether nothing at all narrows it down."""
         return self == Selection(Filter())
 
+    @property
+    def means_partials(self) -> bool:
+        """Whether it asks for nothing that an upload cannot have before it is whole."""
+        given = self.filter
+        kept = Filter(customer=given.customer, name=given.name, since=given.since, until=given.until)
+        return self.partial or self == Selection(kept)
+
     def files(self, catalog: Catalog, *, limit: int | None = None, after: str = "") -> Iterator[FileRecord]:
         """The files, newest first."""
         streams = [_pages(catalog, filter, after, limit) for filter in self._filters()]

@@ -30,8 +30,8 @@ def command(session: Session) -> int:
     """
     Receive and process files until Ctrl-C or SIGTERM.
 
-    The first signal lets everybody finish what has begun, for at most 30 seconds; a second one ends all at once, and what had
-    begun is done again at the next start.
+    The first signal lets workers finish what they have begun, for at most 30 seconds; uploads under way are cut off, and
+    can be resumed. A second one ends all at once, and what had begun is done again at the next start.
 
     With --json the first line of stdout says, as one document, that all is ready and where.
     """
@@ -114,4 +114,6 @@ class Announcer:
         if self._metrics:
             self.tell(f"metrics at {self._metrics}")
         self.tell(f"{many(self._session.settings.workers.count, 'worker')} ready; files and deliveries: wharf status")
-        self.tell("Ctrl-C stops: what has begun is finished, the rest stays in line; a second Ctrl-C ends it at once")
+        self.tell(
+            "Ctrl-C stops: files in work are finished, uploads are cut off and can be resumed; a second Ctrl-C ends it at once"
+        )

@@ -228,7 +228,7 @@ class Retry:
     """When a failed file is tried again: after rand(0, min(cap, base * 2**tries)) seconds."""
 
     tries: Annotated[int, option("Failures after which the file is a dead letter.", ge=1, le=100)] = 3
-    base_s: Annotated[float, option("Longest wait before the second try.", unit="s", gt=0)] = 1.0
+    base_s: Annotated[float, option("Longest wait before the second try.", unit="s", gt=0)] = 30.0
     cap_s: Annotated[float, option("Longest wait before any try.", unit="s", gt=0)] = 900.0
 
 

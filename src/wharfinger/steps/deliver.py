@@ -2,7 +2,8 @@
 Delivers the file to one or more destinations, under a key made by a template.
 
 The default key is the one the file arrived under, with the name that earlier steps gave it. A delivery is visible, whole and
-durable once the step has ended; a repeat after a crash changes nothing. Within one store no bytes pass through the process.
+durable once the step has ended; a repeat after a crash changes nothing. What had the key before is replaced in one step: `{version}`
+in the template keeps both. Within one store no bytes pass through the process.
 The file is handed on unchanged, so that more steps may follow.
 """
 

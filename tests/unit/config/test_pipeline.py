@@ -36,7 +36,7 @@ def test_revision_is_the_hash_of_the_resolved_document(load: Load) -> None:
     assert json.loads(pipeline.document) == {
         "name": "p",
         "route": {"customer": [], "key": ["*.csv"], "type": [], "when": "file.size > 0"},
-        "retry": {"tries": 3, "base_s": 1.0, "cap_s": 900.0},
+        "retry": {"tries": 3, "base_s": 30.0, "cap_s": 900.0},
         "steps": [
             {"name": "unzip", "uses": "unzip@1", "with": {}, "when": "", "checkpoint": False},
             {
@@ -83,7 +83,7 @@ def test_revision_changes_with_what_the_pipeline_does(old: str, new: str, load: 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("tries: 3", "base_s: 1"),
+        ("tries: 3", "base_s: 30"),
         ("tries: 3", "cap_s: 9.0e2"),
         ("- unzip", "- {uses: unzip, with: {}, checkpoint: false}"),
         ("speed: 2", "limits: {ratio: 200}, speed: 2.0"),
