@@ -106,12 +106,12 @@ def _work(session: Session) -> Iterator[Finding]:
     """Whether somebody works: a run that could begin and is not begun says no."""
     counts = session.database.catalog.counts()
     age = time.time() - counts.oldest_ready if counts.oldest_ready else 0.0
-    leased = counts.runs.get(State.LEASED, 0)
+    leased, ready = (counts.runs.get(state, 0) + counts.children.get(state, 0) for state in (State.LEASED, State.READY))
     if counts.oldest_ready and not leased and age > session.settings.workers.lease_s:
         said = f"a file has waited for {span(age)} and no worker holds any"
         yield Finding("workers", "warn", said, "wharf serve; or wharf status, if it is a retry that waits")
     else:
-        yield Finding("workers", "ok", f"{number(leased)} at work, {number(counts.runs.get(State.READY, 0))} in line")
+        yield Finding("workers", "ok", f"{number(leased)} at work, {number(ready)} in line")
     if counts.runs.get(State.DEAD, 0):
         yield Finding("dead letters", "warn", many(counts.runs[State.DEAD], "file"), "wharf files --dead")
     if counts.unrouted:
