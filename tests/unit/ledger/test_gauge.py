@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wharfinger.ledger import Counts
 from wharfinger.ledger.gauge import readings
 from wharfinger.model import State, Status
@@ -37,3 +39,12 @@ def test_the_figures_are_those_of_the_ledger() -> None:
 def test_nobody_in_line_has_waited_for_no_time() -> None:
     none = Counts(COUNTS.files, 0, COUNTS.runs, COUNTS.children, 0, 0, None)
     assert {r.value for r in readings(none, 160.0) if r.name == "wharf_oldest_waiting_seconds"} == {0.0}
+
+
+def test_child_runs_are_work_as_well() -> None:
+    children = {**COUNTS.children, State.READY: 7, State.LEASED: 2, State.WAITING: 4}
+    before, found = (
+        next(each.value for each in readings(counts, 0.0) if each.name == "wharf_backlog")
+        for counts in (COUNTS, replace(COUNTS, children=children))
+    )
+    assert found - before == 9
