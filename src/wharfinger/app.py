@@ -20,13 +20,14 @@ from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import ConfigError, LedgerError, UsageError
-from wharfinger.ledger import MANY, Database, Hint
+from wharfinger.ledger import MANY, Catalog, Database, Hint
 from wharfinger.ledger.hint import DatagramHint
 from wharfinger.store import Store, Target, disk
 
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
     from wharfinger.config.place import Place
     from wharfinger.config.settings import Http, Metrics, Settings, Sftp
+    from wharfinger.ingest.backup import Premises
     from wharfinger.ingest.landing import Landing
     from wharfinger.ingest.reconcile import Reconciler
     from wharfinger.ledger.keyring import Keyring
@@ -48,6 +49,7 @@ ASIDE = {
 HINTS = {"postgresql": "wharfinger.ledger.postgres.hint:PostgresHint"}
 """Where hosts share the ledger, it wakes them all; else those of one machine wake each other."""
 
+COPIES = {"sqlite": "wharfinger.ledger.sqlite.aside:copy_to"}
 STORES = {"file": "wharfinger.store.local:open_url", "s3": "wharfinger.store.s3:open_url"}
 
 REBIND_S = 5.0
@@ -77,6 +79,34 @@ def move_ledger_aside(settings: Place) -> str:
     """Give the ledger another name, which is the answer: the next `open_database` makes a new one. Raises Busy while it is in use."""
     scheme, place = _ledger(settings)
     return str(_load(ASIDE[scheme])(place))
+
+
+def premises(settings: Settings) -> Premises:
+    """Where this installation keeps what a backup needs. Raises UsageError where another system keeps it."""
+    from wharfinger.ingest.backup import Premises
+
+    (ledger, at), store = _ledger(settings), urlsplit(_store(settings)).scheme
+    if ledger != "sqlite" or store != "file":
+        raise UsageError(
+            f"the ledger is in {ledger}, the store in {store}: wharf backs up what is in files of this machine",
+            fix="back these up by their own means, the ledger first: its database's dump, then the bucket's versions",
+        )
+    sftp = settings.listeners.sftp
+    return Premises(settings.data, Path(at), store_path(settings), (settings.path, *(sftp.host_keys if sftp else ())))
+
+
+def copy_ledger(settings: Place, target: Path) -> None:
+    """A copy of the ledger as it is now, as a new file; it may be in use."""
+    scheme, path = _ledger(settings)
+    _load(COPIES[scheme])(path, target)
+
+
+@contextmanager
+def look_into(settings: Place, copy: Path) -> Iterator[Catalog]:
+    """A copy that `copy_ledger` made."""
+    scheme, _ = _ledger(settings)
+    with closing(cast(Database, _load(LEDGERS[scheme])(str(copy), tree=settings.bucket))) as database:
+        yield database.catalog
 
 
 def open_store(settings: Place) -> Store:

@@ -34,7 +34,9 @@ def test_whoever_resumes_is_killed_halfway_and_the_workers_see_to_the_rest(tmp_p
     assert killed.returncode == -signal.SIGKILL
     assert held(tmp_path) == len(FILES) - MANY
     with Serving(tmp_path):
-        wait_until("all are transferred", lambda: wharf(tmp_path, "status")["files"]["transferred"] == len(FILES))
+        wait_until(
+            "all are transferred", lambda: wharf(tmp_path, "status")["files"]["transferred"] == len(FILES), seconds=30
+        )
     events = wharf(tmp_path, "file", wharf(tmp_path, "files")[0]["file_id"])["events"]
     assert [event["kind"] for event in events] == ["arrived", "held", "woken", "transferred"]
     assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == len(FILES)

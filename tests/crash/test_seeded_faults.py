@@ -93,6 +93,16 @@ SEEDS = [
         "test_opening.py::test_what_the_first_start_makes_outlives_a_power_loss",
         "ledger.db",
     ),
+    (
+        engine.leaves_the_rest_asleep,
+        "test_gates.py::test_whoever_resumes_is_killed_halfway_and_the_workers_see_to_the_rest",
+        "still not: all are transferred",
+    ),
+    (
+        store.copies_without_a_look,
+        "test_backup.py::test_an_object_that_has_rotted_is_not_taken_for_a_good_one",
+        "assert 0 != 0",
+    ),
 ]
 """A fault, the test that must object to it, and a word of the objection."""
 

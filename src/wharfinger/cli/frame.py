@@ -21,7 +21,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Start": ("demo", "init", "check", "serve", "worker", "doctor"),
     "Files": ("put", "status", "files", "file", "runs", "replay", "cancel", "pause", "resume", "reconcile", "route"),
     "Set up": ("users", "sign", "steps", "schema"),
-    "Custody": ("store", "ledger", "receipt", "evidence", "audit", "signing"),
+    "Custody": ("store", "ledger", "backup", "restore", "receipt", "evidence", "audit", "signing"),
 }
 """The verbs, as `wharf --help` shows them. Each is `command` in the module of its name."""
 

@@ -113,6 +113,15 @@ else:
         _libc.sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
 
+def sync_file(path: str) -> None:
+    """Return when the bytes of the file under this name are durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        sync(fd)
+    finally:
+        os.close(fd)
+
+
 def sync_directory(path: str) -> None:
     """Return when the names in this directory are durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -49,6 +49,13 @@ POINTS = {
 
 ON_REQUEST = {
     "gate.woken": "some runs that waited for a paused pipeline are ready again; others still wait, no worker was woken",
+    "backup.ledger": "the ledger is copied; neither its journal nor its objects are",
+    "backup.journal": "ledger and journal are copied; not every object is",
+    "backup.objects": "all is copied, and the snapshot has no name",
+    "backup.named": "the snapshot has its name",
+    "restore.objects": "the objects are back; no journal describes them",
+    "restore.journal": "objects and journal are back; keys and ledger are not",
+    "restore.ledger": "all is back; the place is still marked as unfinished",
 }
 """Likewise, of what is done when a person asks for it."""
 

@@ -1,0 +1,83 @@
+"""`wharf backup`: a copy of all there is, made while everything runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from wharfinger.cli.frame import Verb
+from wharfinger.cli.problem import Exit
+from wharfinger.cli.session import Session, pass_session
+from wharfinger.cli.show import Column, complain, document, listing, progress, say
+from wharfinger.cli.words import many, number, size, stamp
+from wharfinger.ingest.backup import Snapshot, snapshots
+from wharfinger.ingest.backup import back_up as back_up_to
+
+
+@click.command(cls=Verb)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--list", "listed", is_flag=True, help="Only show the snapshots that are there.")
+@pass_session
+def command(session: Session, directory: Path, listed: bool) -> int:
+    """Back up ledger, store, keys and configuration into DIRECTORY.
+
+    Everything may run meanwhile. Every call makes a snapshot; objects that an earlier one has brought there are not copied
+    again. Every file in the snapshot's ledger is looked up among the copied objects, and every object that is copied is held
+    against its SHA-256. Interrupted, it leaves the earlier snapshots as they are; call it again.
+    """
+    if listed:
+        return _list(session, directory)
+    from wharfinger import app
+
+    settings = session.settings
+    premises = app.premises(settings)
+    total = sum(listed.ref.size for listed in session.store.list())
+    with progress("Backing up", total, bytes=True) as advance:
+        made = back_up_to(
+            premises,
+            directory.absolute(),
+            copy_ledger=partial(app.copy_ledger, settings),
+            look=partial(app.look_into, settings),
+            seen=advance,
+        )
+    if session.json:
+        document(_row(made))
+    say(
+        f"{many(made.files, 'record')}, {many(made.objects, 'object')} ({size(made.bytes)}), {number(made.new)} of them new"
+    )
+    if made.lost:
+        lost = many(made.lost, "object")
+        complain(
+            f"{lost} could not be copied: not in the store, or damaged", code="STORE_LOST", fix="wharf store verify"
+        )
+        return Exit.FAILED
+    say(f"snapshot {made.name}; back from it, in an empty place: wharf restore {directory}")
+    return Exit.OK
+
+
+def _list(session: Session, directory: Path) -> int:
+    columns = (
+        Column("snapshot", "Snapshot"),
+        Column("files", "Records", lambda row: number(row["files"]), right=True),
+        Column("objects", "Objects", lambda row: number(row["objects"]), right=True),
+        Column("bytes", "Bytes", lambda row: size(row["bytes"]), right=True),
+        Column("new", "New", lambda row: number(row["new"]), right=True),
+        Column("lost", "Lost", lambda row: number(row["lost"]), right=True),
+    )
+    rows = [_row(snapshot) for snapshot in snapshots(directory)]
+    listing(rows, columns, json=session.json, empty="no snapshot is there")
+    return Exit.OK
+
+
+def _row(snapshot: Snapshot) -> dict[str, object]:
+    return {
+        "snapshot": snapshot.name,
+        "at": stamp(snapshot.at),
+        "files": snapshot.files,
+        "objects": snapshot.objects,
+        "bytes": snapshot.bytes,
+        "new": snapshot.new,
+        "lost": snapshot.lost,
+    }

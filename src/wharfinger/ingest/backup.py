@@ -1,0 +1,289 @@
+"""
+Backups of one machine's installation, and back from one.
+
+    DIR/objects/01K1F/9Z/01K1F9Z...     every object that any snapshot needs, once
+    DIR/snapshots/NAME/ledger.db        the ledger at one instant
+    DIR/snapshots/NAME/journal/         the store's journal, taken after it: it describes every object that the ledger knows
+    DIR/snapshots/NAME/keep/            the configuration, host keys and whatever else small lies in the data directory
+    DIR/snapshots/NAME/manifest.json    what it holds; a snapshot has its name only when all of it is durable
+    DIR/making/                         of no value: what an interrupted backup had begun
+
+Each of the three (ledger, journal, objects) speaks of what is in the next, so they are copied in this order, while everything runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from wharfinger.errors import Busy, StoreError, UsageError
+from wharfinger.ledger import MANY, Catalog, Filter
+from wharfinger.model import ObjectRef
+from wharfinger.store import archive, disk
+from wharfinger.telemetry import crash
+
+FORMAT = 1
+
+LARGEST_KEPT = 1 << 20
+"""Bytes. What lies in the data directory and is larger is no key."""
+
+README = """\
+Backups of a Wharfinger installation, made by `wharf backup`. Bring one back with `wharf restore` and the path of this directory, into
+an empty place. Nothing here should be changed by hand: snapshots share the objects.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """Where an installation keeps things. `others` are files elsewhere that belong to it: the configuration, host keys."""
+
+    data: Path
+    ledger: Path
+    store: Path
+    others: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One backup that is whole."""
+
+    path: Path
+    at: float  # epoch s
+    objects: int
+    bytes: int
+    new: int  # objects that were copied for it
+    files: int  # records in its ledger
+    lost: int  # objects that the store should have had, and had not
+    others: Mapping[str, str]  # name in keep/others -> path
+
+    @property
+    def name(self) -> str:
+        """As `--at` takes it."""
+        return self.path.name
+
+
+def snapshots(root: Path) -> list[Snapshot]:
+    """The whole ones, oldest first."""
+    found = sorted((root / "snapshots").glob("*/manifest.json"))
+    return [_read(path) for path in found]
+
+
+def back_up(
+    premises: Premises,
+    root: Path,
+    *,
+    copy_ledger: Callable[[Path], None],
+    look: Callable[[Path], AbstractContextManager[Catalog]],
+    seen: Callable[[int], object] = lambda _: None,
+    clock: Callable[[], float] = time.time,
+) -> Snapshot:
+    """
+    Make a snapshot in `root` while the installation runs: `copy_ledger` puts a copy of the ledger there, `look` opens a copy for reading.
+    What an earlier snapshot has copied is not copied again. A crash leaves the earlier snapshots as they are, and a repeat goes on with the
+    objects that are there. Raises StoreError where the disk refuses, Busy while another backup is made there.
+    """
+    disk.make_missing(str(root))
+    with _alone(root):
+        return _back_up(premises, root, copy_ledger, look, seen, clock())
+
+
+def _back_up(
+    premises: Premises,
+    root: Path,
+    copy_ledger: Callable[[Path], None],
+    look: Callable[[Path], AbstractContextManager[Catalog]],
+    seen: Callable[[int], object],
+    now: float,
+) -> Snapshot:
+    making, objects = _cleared(root / "making"), root / "objects"
+    before = snapshots(root)
+    (root / "README.txt").write_text(README)
+    disk.make_missing(str(objects))
+    disk.make_missing(str(root / "snapshots"))
+    snapshot = making / "snapshot"
+    snapshot.mkdir(0o700)
+    copy_ledger(snapshot / "ledger.db")
+    crash.point("backup.ledger")
+    archive.copy_journal(
+        premises.store / "journal", snapshot / "journal", before[-1].path / "journal" if before else None
+    )
+    crash.point("backup.journal")
+    copied = archive.copy_objects(snapshot / "journal", premises.store / "objects", objects, making, seen=seen)
+    lost = archive.settle_deletions(copied.lost, premises.store / "journal", snapshot / "journal", time.time)
+    crash.point("backup.objects")
+    others = _keep(premises, snapshot / "keep")
+    with look(snapshot / "ledger.db") as catalog:
+        files, more = _compare(catalog, objects)
+    lost = [*{str(ref): ref for ref in (*lost, *more)}.values()]
+    manifest = {
+        "format": FORMAT,
+        "at": now,
+        "objects": copied.objects,
+        "bytes": copied.bytes,
+        "new": copied.new,
+        "files": files,
+        "lost": [str(ref) for ref in lost],
+        "others": others,
+    }
+    name = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(now))
+    return _finish(snapshot, root / "snapshots" / name, manifest)
+
+
+def _finish(snapshot: Path, target: Path, manifest: Mapping[str, Any]) -> Snapshot:
+    """Give the snapshot its name, once all of it is durable."""
+    written = snapshot / "manifest.json"
+    written.write_bytes(orjson.dumps(manifest))
+    for path in (snapshot / "ledger.db", written):
+        disk.sync_file(str(path))
+    disk.sync_directory(str(snapshot))
+    while target.exists():  # two within one second
+        target = target.with_name(f"{target.name}+")
+    snapshot.rename(target)
+    disk.sync_directory(str(target.parent))
+    crash.point("backup.named")
+    shutil.rmtree(target.parent.parent / "making", ignore_errors=True)
+    return _read(target / "manifest.json")
+
+
+def _compare(catalog: Catalog, objects: Path) -> tuple[int, list[ObjectRef]]:
+    """How many records there are, and of those the objects that the backup does not have."""
+    files, lost, after = 0, [], ""
+    while page := catalog.files(Filter(), limit=MANY, after=after):
+        files += len(page)
+        lost += [record.ref for record in page if disk.size(archive.place(objects, record.ref)) != record.size]
+        after = page[-1].file_id
+    return files, lost
+
+
+def _keep(premises: Premises, keep: Path) -> dict[str, str]:
+    """Copy what is small and not to be made anew; the answer names the files that came from elsewhere."""
+    apart = {premises.store, premises.data / "run"}
+    for path in sorted(_small(premises.data, apart)):
+        if not path.name.startswith(premises.ledger.name):
+            archive.copy_file(path, keep / "data" / path.relative_to(premises.data))
+    others = {}
+    for n, path in enumerate(premises.others):
+        if premises.data not in path.parents:
+            name = f"{n}-{path.name}"
+            archive.copy_file(path, keep / "others" / name)
+            others[name] = str(path)
+    return others
+
+
+def _small(folder: Path, apart: set[Path]) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path in apart or path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _small(path, apart)
+        elif path.is_file() and path.stat().st_size <= LARGEST_KEPT:
+            yield path
+
+
+def choose(root: Path, at: str) -> Snapshot:
+    """The snapshot of this name, or that begins so; the newest where none is named. Raises UsageError."""
+    found = [snapshot for snapshot in snapshots(root) if snapshot.name.startswith(at)]
+    if not found:
+        there = ", ".join(snapshot.name for snapshot in snapshots(root)) or "none"
+        raise UsageError(
+            f"{root}: no such snapshot; there are: {there}",
+            code="NOT_FOUND",
+            fix="name the directory that wharf backup was given",
+        )
+    return found[-1]
+
+
+def restore(
+    snapshot: Snapshot, premises: Premises, *, seen: Callable[[int], object] = lambda _: None
+) -> Sequence[ObjectRef]:
+    """
+    Bring a snapshot back into an empty place: objects, journal, keys, and last the ledger, without which nothing serves. The answer are
+    objects that the backup does not have, or has other bytes of. Interrupted, it is to be repeated with the same snapshot: it goes on.
+    Raises UsageError where something is there that it did not bring.
+    """
+    disk.make_missing(str(premises.data))
+    disk.make_missing(str(premises.store / "objects"))
+    _claim(snapshot, premises)
+    making = _cleared(premises.store / "scratch" / "restoring")
+    root = snapshot.path.parent.parent
+    copied = archive.copy_objects(
+        snapshot.path / "journal", root / "objects", premises.store / "objects", making, seen=seen
+    )
+    making.rmdir()
+    crash.point("restore.objects")
+    archive.copy_journal(snapshot.path / "journal", premises.store / "journal")
+    crash.point("restore.journal")
+    for path in sorted((snapshot.path / "keep" / "data").rglob("*")):
+        if path.is_file():
+            archive.copy_file(path, premises.data / path.relative_to(snapshot.path / "keep" / "data"))
+    for name, elsewhere in snapshot.others.items():
+        if not Path(elsewhere).exists():
+            archive.copy_file(snapshot.path / "keep" / "others" / name, Path(elsewhere))
+    archive.copy_file(snapshot.path / "ledger.db", premises.ledger)
+    crash.point("restore.ledger")
+    _mark(premises).unlink()
+    disk.sync_directory(str(premises.data))
+    return copied.lost
+
+
+def _mark(premises: Premises) -> Path:
+    return premises.data / "restoring"
+
+
+def _claim(snapshot: Snapshot, premises: Premises) -> None:
+    """Say durably whose place this is, if it is empty or was claimed for the same snapshot. Raises UsageError."""
+    mark = _mark(premises)
+    if mark.exists():
+        if mark.read_text() == snapshot.name:
+            return
+        raise UsageError(
+            f"{premises.data}: a restore of {mark.read_text()} was begun here",
+            code="NOT_EMPTY",
+            fix=f"finish it with --at {mark.read_text()}, or name an empty place as `data`",
+        )
+    if premises.ledger.exists() or not archive.is_empty(premises.store / "objects"):
+        raise UsageError(
+            f"{premises.data}: an installation is here",
+            code="NOT_EMPTY",
+            fix="move it away, or name an empty place as `data`",
+        )
+    mark.write_text(snapshot.name)
+    disk.sync_file(str(mark))
+    disk.sync_directory(str(premises.data))
+
+
+def _read(path: Path) -> Snapshot:
+    try:
+        said = orjson.loads(path.read_bytes())
+        if said["format"] != FORMAT:
+            raise StoreError(f"{path}: a backup of a newer version", fix="restore it with the wharfinger that made it")
+        figures = {name: said[name] for name in ("at", "objects", "bytes", "new", "files", "others")}
+        return Snapshot(path.parent, lost=len(said["lost"]), **figures)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise StoreError(f"{path} is damaged: {exc!r}", fix="use another snapshot: --at NAME") from exc
+
+
+def _cleared(folder: Path) -> Path:
+    """The directory, empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    disk.make_missing(str(folder))
+    return folder
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One backup at a time; the lock goes with the process."""
+    with (root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise Busy(f"{root}: another backup is being made there", fix="wait for it to end") from exc
+        yield
