@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rig import postgres
 from rig.databases import DATABASES, Clock
 from wharfinger.ledger import Accounts, Catalog, Database, Gates, Ledger, Namespace
 
@@ -17,7 +18,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=DATABASES)
-def backend(request: pytest.FixtureRequest) -> str:
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        postgres.schema(tmp_path)  # the server is this process's, not that of one which a test kills
     return str(request.param)
 
 

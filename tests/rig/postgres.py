@@ -27,6 +27,8 @@ import pytest
 SHARED = "WHARF_TEST_POSTGRES"
 """The variable with the URL of the server that is shared."""
 
+_started: list[Server] = []
+
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": 300,
@@ -116,8 +118,16 @@ def shared() -> str:
     if SHARED not in os.environ:
         server = Server()
         os.environ[SHARED] = server.url
-        atexit.register(server.__exit__)
+        _started.append(server)
+        atexit.register(end)
     return os.environ[SHARED]
+
+
+def end() -> None:
+    """Stop the server that this process has started for all, if it has. Workers of xdist end without looking at atexit."""
+    while _started:
+        _started.pop().__exit__()
+        os.environ.pop(SHARED, None)
 
 
 def schema(root: Path, server: str = "") -> str:
