@@ -26,10 +26,13 @@ from wharfinger.store import Store, Target, disk
 
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
     from wharfinger.config.place import Place
-    from wharfinger.config.settings import Http, Metrics, Settings, Sftp
+    from wharfinger.config.settings import Http, Metrics, Settings, Sftp, Source
     from wharfinger.ingest.backup import Premises
+    from wharfinger.ingest.bucket import Bucket
+    from wharfinger.ingest.folder import Folder
     from wharfinger.ingest.landing import Landing
     from wharfinger.ingest.reconcile import Reconciler
+    from wharfinger.ingest.watch import Round
     from wharfinger.ledger.keyring import Keyring
     from wharfinger.steps.registry import Registry
     from wharfinger.telemetry.meter import Meter
@@ -51,6 +54,7 @@ HINTS = {"postgresql": "wharfinger.ledger.postgres.hint:PostgresHint"}
 
 COPIES = {"sqlite": "wharfinger.ledger.sqlite.aside:copy_to"}
 STORES = {"file": "wharfinger.store.local:open_url", "s3": "wharfinger.store.s3:open_url"}
+ADDRESS = "wharfinger.store.s3.address:address"
 
 REBIND_S = 5.0
 """How long a port may still be held by the children of a supervisor that was killed a moment ago."""
@@ -295,7 +299,7 @@ def watch(settings: Settings) -> None:
     import threading
 
     from wharfinger.ingest import account
-    from wharfinger.ingest.watch import Round, Watch, stirrings
+    from wharfinger.ingest.watch import Watch
 
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -304,10 +308,7 @@ def watch(settings: Settings) -> None:
     lifeline.watch(stopped.set)
     account.forget_all_but(settings.data, settings.sources)
     with reconcilers(settings) as found:
-        places = settings.sources
-        rounds = [
-            Round(each, partial(stirrings, places[name].directory), places[name].scan_s) for name, each in found.items()
-        ]
+        rounds = [_round(settings.sources[name], reconciler) for name, reconciler in found.items()]
         watch = Watch(rounds, told=partial(account.record, settings.data))
         watch.start()
         lifeline.ready("sources")
@@ -316,11 +317,36 @@ def watch(settings: Settings) -> None:
         watch.join()
 
 
+def _round(place: Source, reconciler: Reconciler) -> Round:
+    from wharfinger.ingest import watch
+    from wharfinger.ingest.queue import Queue
+
+    if place.directory is not None:
+        return watch.Round(reconciler, partial(watch.stirrings, place.directory), place.scan_s)
+    if not place.queue:
+        return watch.Round(reconciler, watch.ticks, place.scan_s)
+    queue = Queue.at(place.queue)
+    return watch.Round(reconciler, queue.stirrings, place.scan_s, queue.confirm)
+
+
+def _open_source(name: str, place: Source) -> Folder | Bucket:
+    from wharfinger.ingest.bucket import Bucket
+    from wharfinger.ingest.folder import Folder
+    from wharfinger.ingest.remote import Remote
+
+    if place.directory is not None:
+        return Folder(name, place)
+    try:
+        return Bucket(name, place, Remote(_load(ADDRESS)(place.bucket)))
+    except ConfigError as exc:
+        text = f"sources.{name}.bucket: {str(exc).removeprefix('store: ')}"
+        raise ConfigError(text, code=exc.code, fix=exc.fix) from exc
+
+
 @contextmanager
 def reconcilers(settings: Settings) -> Iterator[Mapping[str, Reconciler]]:
     """What holds each source of the configuration against the ledger, by name."""
     from wharfinger.ingest import land
-    from wharfinger.ingest.folder import Folder
     from wharfinger.ingest.reconcile import Reconciler
 
     with (
@@ -330,7 +356,7 @@ def reconcilers(settings: Settings) -> Iterator[Mapping[str, Reconciler]]:
     ):
         yield {
             name: Reconciler(
-                Folder(name, place),
+                _open_source(name, place),
                 customer=place.customer,
                 weight=settings.customers[place.customer].weight,
                 bucket=settings.bucket,

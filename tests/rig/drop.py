@@ -14,6 +14,7 @@ from wharfinger.ingest import Land, land
 from wharfinger.ingest.account import Account
 from wharfinger.ingest.folder import Folder
 from wharfinger.ingest.reconcile import Reconciler
+from wharfinger.ingest.source import Source as Place
 from wharfinger.ledger import Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import FileRecord
@@ -26,7 +27,7 @@ class Drop:
     def __init__(self, root: Path, **how: Any) -> None:
         self.path = root / "drop"
         self.path.mkdir(exist_ok=True)
-        self.place = Source(self.path, "acme", **{"complete": "rename", "original": "delete", **how})
+        self.place = Source("acme", self.path, **{"complete": "rename", "original": "delete", **how})
         self.store = LocalStore(root / "store")
         self.database = SqliteDatabase(root / "ledger.db", tree="inbox")
         self.hinted: list[str] = []
@@ -39,8 +40,13 @@ class Drop:
         self.folder = Folder(
             "scans", self.place, clock=lambda: clock() + self.ahead, monotonic=lambda: time.monotonic() + self.ahead
         )
-        self.reconciler = Reconciler(
-            self.folder,
+        self.reconciler = self.over(self.folder, min_free=min_free, clock=clock)
+        return self.folder, self.reconciler
+
+    def over(self, source: Place, *, min_free: int = 0, clock: Callable[[], float] = time.time) -> Reconciler:
+        """What takes from any source into this custody."""
+        return Reconciler(
+            source,
             customer="acme",
             weight=1.0,
             bucket="inbox",
@@ -52,7 +58,6 @@ class Drop:
             hint=self.hinted.extend,
             clock=lambda: clock() + self.ahead,
         )
-        return self.folder, self.reconciler
 
     def __enter__(self) -> Drop:
         return self

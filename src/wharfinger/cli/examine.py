@@ -222,6 +222,8 @@ def _sources(session: Session) -> Iterator[Finding]:
 
 
 def _source(part: str, source: Source) -> Finding:
+    if source.directory is None:
+        return Finding(part, "ok", f"files are taken from {source.bucket.partition('?')[0]}")
     for path in filter(None, (source.directory, source.move_to)):
         if not path.is_dir():
             return Finding(part, "fail", f"the directory {path} is not there", f"mkdir -p {path}")

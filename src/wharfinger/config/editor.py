@@ -22,6 +22,10 @@ def schema(registry: Mapping[str, StepKind]) -> dict[str, Any]:
         {"required": ["bucket"], "properties": {"directory": {"type": "null"}}},
         {"required": ["directory"], "properties": {"directory": {"type": "string"}}, "not": {"required": ["bucket"]}},
     ]
+    shared["Source"]["oneOf"] = [
+        {"required": ["directory"], "properties": {"directory": {"type": "string"}}, "not": {"required": ["bucket"]}},
+        {"required": ["bucket"], "properties": {"directory": {"type": "null"}}},
+    ]
     needy = [name for name, step in registry.items() if _add_options(name, step, shared)]
     _bind_options(shared, list(registry), needy)
     return {

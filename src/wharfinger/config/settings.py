@@ -172,10 +172,29 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A folder of this machine whose files are taken into custody, as if their customer had uploaded them."""
+    """
+    A folder of this machine, or a bucket of S3 (exactly one of them), whose files are taken into custody as if their customer had
+    uploaded them. A bucket's objects are whole when they are there, and stay.
+    """
 
-    directory: Annotated[Path, option("The folder; what lies below it belongs to it.", example="/srv/drop/acme")]
     customer: Annotated[Name, option("Whose files they are.", example="acme")]
+    directory: Annotated[
+        Path | None, option("A folder; what lies below it belongs to it.", example="/srv/drop/acme")
+    ] = None
+    bucket: Annotated[
+        str,
+        option(
+            "A bucket, or a prefix of one: s3://bucket/prefix?region=...&endpoint=https://host:port.",
+            example="s3://acme-outgoing/daily?region=eu-west-1",
+        ),
+    ] = ""
+    queue: Annotated[
+        str,
+        option(
+            "URL of the SQS queue that gets the bucket's events, to look sooner.",
+            example="https://sqs.eu-west-1.amazonaws.com/123456789012/acme",
+        ),
+    ] = ""
     prefix: Annotated[str, option("Put before every path, below the customer's home.", example="inbound/scans/")] = (
         "inbound/"
     )
@@ -215,6 +234,14 @@ class Source:
     )
 
     def __post_init__(self) -> None:
+        if bool(self.bucket) == bool(self.directory):
+            raise ValueError("a source has either a 'directory' or a 'bucket'" + (", not both" if self.bucket else ""))
+        if self.bucket and (self.original != "keep" or self.complete != "stable"):
+            raise ValueError(
+                "a bucket's objects stay, and are whole when they are there: leave out 'original' and 'complete'"
+            )
+        if self.queue and not self.bucket:
+            raise ValueError("a 'queue' tells of a bucket's events: name the 'bucket'")
         if (self.original == "move") != (self.move_to is not None):
             raise ValueError("'original: move' and 'move_to' go together: give both or neither")
         if self.complete == "marker" and not all(self.marker):

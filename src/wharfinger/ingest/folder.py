@@ -81,10 +81,12 @@ class Folder:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        assert place.directory is not None
         self.name = name
         self.keeps = place.original == "keep"
+        self._top = place.directory
         self._place, self._clock, self._monotonic = place, clock, monotonic
-        self._own = _below(place.move_to, place.directory)  # files that were taken may be kept within the folder
+        self._own = _below(place.move_to, self._top)  # files that were taken may be kept within the folder
         self._since: dict[
             str, tuple[str, float]
         ] = {}  # by name: the version it has, and since when it was seen (monotonic)
@@ -154,7 +156,7 @@ class Folder:
 
     def _entries(self, path: str) -> list[tuple[str, os.stat_result]]:
         """The names in one directory, from the top, that are not to be left alone, with what the system tells of them."""
-        where = self._place.directory / path
+        where = self._top / path
         try:
             with self._folder(path) as fd, os.scandir(fd) as entries:
                 names = sorted(entry.name for entry in entries)
@@ -265,7 +267,7 @@ class Folder:
 
     def _folder(self, path: str) -> AbstractContextManager[int]:
         """A descriptor of a directory below the top, or of the top itself: ""."""
-        return _descended(self._place.directory, path)
+        return _descended(self._top, path)
 
     @contextmanager
     def _file(self, found: Found) -> Iterator[int]:

@@ -36,6 +36,9 @@ class Round:
         [threading.Event], Iterator[bool]
     ]  # True: something may have changed; False: some time has passed
     scan_s: float
+    confirm: Callable[[Account], object] = lambda _: (
+        None
+    )  # hears of every look that ended well, in the thread of the stirrings
 
 
 class Watch:
@@ -78,6 +81,8 @@ class Watch:
             account = look(round.reconciler, teller.last)
             self._told(account)
             teller.tell(account)
+            if not account.error:
+                round.confirm(account)
             took = time.monotonic() - now
             rest = now + took / SHARE
             due = max(rest, now + (min(AGAIN_S, round.scan_s) if account.waiting else round.scan_s))
@@ -134,3 +139,9 @@ def stirrings(directory: Path, stopped: threading.Event) -> Iterator[bool]:
         except (OSError, RuntimeError):  # the folder is not there, or the system has no watch left
             stopped.wait(TICK_S)
             yield False
+
+
+def ticks(stopped: threading.Event) -> Iterator[bool]:
+    """Of a place that tells nothing: time passes."""
+    while not stopped.wait(TICK_S):
+        yield False

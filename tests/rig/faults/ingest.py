@@ -35,7 +35,7 @@ def passes_over_a_full_disk() -> None:
 
 def removes_by_name_alone() -> None:
     """Whatever lies under the name of an original that was taken is removed."""
-    Folder.release = lambda self, found, _: (self._place.directory / found.name).unlink(missing_ok=True)
+    Folder.release = lambda self, found, _: (self._top / found.name).unlink(missing_ok=True)
 
 
 def takes_every_use_of_a_url_for_a_new_file() -> None:
