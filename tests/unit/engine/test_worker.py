@@ -663,7 +663,7 @@ def test_a_paused_pipeline_begins_nothing_and_the_others_go_on(yard: Yard) -> No
     assert yard.visible() == {"acme/b": b"bytes"}
     assert yard.catalog.counts().held == 1
     yard.database.gates.resume("held", "ann")
-    worker._clear_up()
+    worker._make_rounds()
     drain(worker)
     assert yard.visible() == {"acme/a": b"bytes", "acme/b": b"bytes"}
     assert yard.history("a") == ["arrived", "held", "resumed", "transferred"]
