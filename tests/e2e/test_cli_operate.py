@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -227,3 +229,36 @@ def test_a_replay_that_is_stopped_leaves_the_rest(wharf: Wharf) -> None:
 @pytest.mark.parametrize("rate", ["0", "fast", "5/day"])
 def test_a_rate_that_is_none_is_refused(wharf: Wharf, rate: str) -> None:
     assert wharf("replay", "--dead", "--rate", rate).code == 2
+
+
+# -- doctor
+
+
+def findings(wharf: Wharf, **env: str) -> dict[str, dict[str, str]]:
+    return {found["part"]: found for found in wharf("doctor", "--json", env=env).json["findings"]}
+
+
+def test_doctor_tells_what_is_paused_and_by_whom(wharf: Wharf) -> None:
+    assert "paused" not in findings(wharf)
+    wharf("pause", "tables")
+    found = findings(wharf)["paused"]
+    assert (found["verdict"], found["fix"]) == ("warn", "wharf resume tables")
+    assert "0 files held" in found["text"]
+
+
+def test_doctor_tells_who_answers_for_the_metrics(wharf: Wharf) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        threading.Thread(target=lambda: other.accept()[0].close(), daemon=True).start()
+        assert findings(wharf, WHARF_METRICS__PORT=port)["metrics"]["verdict"] == "fail"
+    assert "nothing answers" in findings(wharf, WHARF_METRICS__PORT=port)["metrics"]["text"]
+    assert "metrics" not in findings(wharf)
+
+
+def test_doctor_knows_its_own_metrics(tmp_path: Path) -> None:
+    prepare(tmp_path, SLOW + "metrics: {port: 0}\n")
+    with Serving(tmp_path) as serving:
+        port = serving.ready["metrics"].rpartition(":")[2].partition("/")[0]
+        found = findings(Wharf(tmp_path), WHARF_METRICS__PORT=port)
+    assert found["metrics"]["verdict"] == "ok"
+    assert "wharf answers Prometheus" in found["metrics"]["text"]

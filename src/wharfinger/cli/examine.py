@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import socket
 import stat
@@ -31,6 +32,10 @@ SAMPLE = 200
 
 SHOWN = 20
 """How many lost objects are told one by one."""
+
+
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Where to ask for what listens on every address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,45 @@ def _work(session: Session) -> Iterator[Finding]:
         )
 
 
+def _pauses(session: Session) -> Iterator[Finding]:
+    for gate in session.database.gates.gates():
+        since, waits = span(max(0.0, time.time() - gate.at)), many(gate.held, "file")
+        said = f"{gate.pipeline} has been paused by {gate.by} for {since}; {waits} held"
+        yield Finding("paused", "warn", said, f"wharf resume {gate.pipeline}")
+
+
+def _metrics(session: Session) -> Iterator[Finding]:
+    place = session.settings.metrics
+    if place is None:
+        return
+    if place.port == 0:
+        yield Finding("metrics", "ok", "a free port is taken at every start")
+        return
+    where = f"{place.host}:{place.port}"
+    said = _figures(_HERE.get(place.host, place.host), place.port)
+    if said is None:
+        yield Finding("metrics", "ok", f"nothing answers at {where} now; wharf serve will")
+    elif "wharf_backlog" in said:
+        yield Finding("metrics", "ok", f"wharf answers Prometheus at {where}")
+    else:
+        fix = "look into the log of wharf serve; or stop the other program, or set metrics.port"
+        yield Finding("metrics", "fail", f"what answers at {where} tells no figures of wharf", fix)
+
+
+def _figures(host: str, port: int) -> str | None:
+    """What is told at /metrics there, "" where something else answers; None where nobody listens."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode(errors="replace")
+    except ConnectionRefusedError:
+        return None
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
+
+
 def _store(session: Session) -> Iterator[Finding]:
     pages = [*verify_ledger(session.store, session.database.catalog, most=SAMPLE)]
     files, lost = sum(files for files, _ in pages), [problem for _, lost in pages for problem in lost]
@@ -187,7 +231,7 @@ def _occupied(sftp: Sftp, where: str, data: Path) -> Finding:
     """Ours is who has our host key; the greeting alone is that of every wharf, and one that is busy may not come to more."""
     from wharfinger.ingest.sftp.hostkey import ANSWER_S, answering_key, known_keys
 
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(sftp.host, sftp.host)  # noqa: S104
+    host = _HERE.get(sftp.host, sftp.host)
     said = _greeting(host, sftp.port)
     key = asyncio.run(answering_key(host, sftp.port)) if said else None
     if key and key.public_data in {ours.public_data for ours in known_keys(sftp.host_keys, data)}:
@@ -269,10 +313,12 @@ PARTS: Mapping[str, Callable[[Session], Iterator[Finding]]] = {
     "disk": _disk,
     "ledger": _ledger,
     "workers": _work,
+    "paused": _pauses,
     "store": _store,
     "users": _users,
     "host key": _host_keys,
     "sftp": _port,
+    "metrics": _metrics,
     "sources": _sources,
     "destinations": _destinations,
     "clock": _clock,
