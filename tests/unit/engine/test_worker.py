@@ -666,4 +666,4 @@ def test_a_paused_pipeline_begins_nothing_and_the_others_go_on(yard: Yard) -> No
     worker._make_rounds()
     drain(worker)
     assert yard.visible() == {"acme/a": b"bytes", "acme/b": b"bytes"}
-    assert yard.history("a") == ["arrived", "held", "resumed", "transferred"]
+    assert yard.history("a") == ["arrived", "held", "woken", "transferred"]
