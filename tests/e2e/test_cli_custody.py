@@ -222,6 +222,17 @@ def test_doctor_names_a_host_key_that_cannot_be_used(wharf: Wharf) -> None:
     assert findings(wharf)["host key"] == "fail"
 
 
+def test_doctor_names_signing_keys_that_others_may_read_or_that_are_damaged(wharf: Wharf) -> None:
+    assert findings(wharf)["signing keys"] == "ok"
+    wharf("signing", "list")
+    ring = wharf.place / "data/signing-keys.json"
+    assert findings(wharf)["signing keys"] == "ok"
+    ring.chmod(0o644)
+    assert findings(wharf)["signing keys"] == "fail"
+    ring.write_text("{}")
+    assert findings(wharf)["signing keys"] == "fail"
+
+
 @pytest.mark.skipif(ANOTHER is None, reason="needs another filesystem")
 def test_the_room_is_that_of_the_stores_disk_and_of_the_datas(wharf: Wharf) -> None:
     with tempfile.TemporaryDirectory(dir=ANOTHER) as there:

@@ -21,6 +21,7 @@ from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
 from wharfinger.ingest.account import accounts
 from wharfinger.ingest.rebuild import lost
+from wharfinger.ledger import keyring
 from wharfinger.model import State
 from wharfinger.store.space import disks
 
@@ -203,6 +204,19 @@ def _host_keys(session: Session) -> Iterator[Finding]:
             yield Finding("host key", "ok", f"{path}, for its owner alone")
 
 
+def _signing_keys(session: Session) -> Iterator[Finding]:
+    if not (session.settings.data / keyring.NAME).exists():
+        yield Finding("signing keys", "ok", "the first is made when something is signed")
+        return
+    ring = session.keyring
+    if ring.path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding(
+            "signing keys", "fail", f"others may read {ring.path}", f"chmod 600 {ring.path}; wharf signing rotate"
+        )
+    else:
+        yield Finding("signing keys", "ok", f"{ring.public()[-1].id} signs, for its owner alone")
+
+
 def _port(session: Session) -> Iterator[Finding]:
     sftp = session.settings.listeners.sftp
     if sftp is None:
@@ -317,6 +331,7 @@ PARTS: Mapping[str, Callable[[Session], Iterator[Finding]]] = {
     "store": _store,
     "users": _users,
     "host key": _host_keys,
+    "signing keys": _signing_keys,
     "sftp": _port,
     "metrics": _metrics,
     "sources": _sources,

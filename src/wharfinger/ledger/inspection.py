@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wharfinger.errors import Unproven
-from wharfinger.ledger import MANY, Audit, AuditCheckpoint, Catalog, Filter, Leaf, chain, checkpoint, merkle, signature
+from wharfinger.ledger import (
+    MANY,
+    Audit,
+    AuditCheckpoint,
+    Catalog,
+    Filter,
+    Leaf,
+    chain,
+    checkpoint,
+    merkle,
+    receipt,
+    signature,
+)
 from wharfinger.ledger.signature import Signed
 from wharfinger.model import Event, FileRecord, Status
 
@@ -17,12 +29,13 @@ _OPEN = frozenset(status for status in Status if not status.is_final)
 
 AFTER: Mapping[str, frozenset[Status]] = {
     **dict.fromkeys(("arrived", "replayed", "retry", "released", "expired", "unrouted"), _OPEN),
-    **dict.fromkeys(("spawned", "waiting", "resumed"), _OPEN),
+    **dict.fromkeys(("spawned", "waiting", "resumed", "held", "woken"), _OPEN),
     **{status: frozenset({status}) for status in Status if status.is_final},
+    "cancelled": frozenset({Status.FAILED}),
 }
 """Which status a record may have when this is the last event that speaks of one."""
 
-SILENT = ("stale", "renamed", "removed", "child.")
+SILENT = ("stale", "renamed", "removed", "dismissed", "child.")
 """How those begin that speak of none."""
 
 LOOKS = 3
@@ -174,7 +187,7 @@ def _says(record: FileRecord) -> tuple[float, float | None, str]:
 
 def _told(record: FileRecord, history: Sequence[Event]) -> tuple[float, float | None, str]:
     """The same, as the history tells it."""
-    end = next((event for event in reversed(history) if event.kind == record.status and record.status.is_final), None)
+    end = receipt.ended(history) if record.status.is_final else None
     error = end.data.get("error") if end else None
     transferred = end.at if end and record.status is Status.TRANSFERRED else None
     return history[0].at, transferred, f"{error['code']}: {error['message']}" if error else ""

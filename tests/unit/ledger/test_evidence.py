@@ -23,6 +23,7 @@ from wharfinger.cli import public
 from wharfinger.ledger import chain, evidence, receipt, signature
 from wharfinger.ledger.checkpoint import signer
 from wharfinger.ledger.evidence import verify
+from wharfinger.ledger.inspection import Inspection
 from wharfinger.ledger.keyring import Keyring
 from wharfinger.ledger.sqlite import SqliteDatabase
 
@@ -133,6 +134,26 @@ def test_the_bundle_has_what_it_says(case: Case) -> None:
     assert len({proof["checkpoint"]["key"] for proof in proofs}) == 3
     assert proofs[0]["path"]
     assert case.members["events.jsonl"].count(b"\n") == 4
+
+
+@pytest.mark.parametrize("before", ["in line", "dead", "in work again"])
+def test_evidence_of_a_file_that_somebody_cancelled_is_verified(tmp_path: Path, before: str) -> None:
+    ring, database = Keyring(tmp_path), SqliteDatabase(tmp_path / "ledger.db", clock=Clock())
+    [arrival] = arrived(database.ledger)
+    if before == "dead":
+        database.ledger.settle([quarantined(claimed(database.ledger))])
+    assert database.ledger.cancel([arrival.file_id], "ann") == [True]
+    if before == "in work again":
+        database.ledger.replay([arrival.file_id])
+    evidence.cover(database.audit, signer(ring), arrival.file_id)
+    record, events = database.catalog.file(arrival.file_id), database.catalog.events(arrival.file_id)
+    assert record
+    found = receipt.receipts(record, events)
+    assert (found.outcome is None) == (before == "in work again")
+    facts = verify.verify(evidence.bundle(public.file(record), found, events, database.audit, ring))
+    assert any(str(record.status) in fact for fact in facts) or not found.outcome
+    assert list(Inspection(database.catalog, database.audit, ring.holds)) == []
+    database.close()
 
 
 # -- one byte

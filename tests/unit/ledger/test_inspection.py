@@ -33,6 +33,7 @@ class Books:
         ledger.settle([retried(claimed(ledger), self.clock.now + 5)])
         ledger.settle([unrouted(claimed(ledger))])
         self.database.namespace.remove(first.arrival.key)
+        assert ledger.cancel([self.files[1]], "ann") == ledger.cancel([self.files[4]], "ann") == [True]
         self.cover()
         self.ring.rotate()
         ledger.replay([self.files[1]])
@@ -69,7 +70,7 @@ def books(tmp_path: Path) -> Iterator[Books]:
 def test_a_ledger_that_nobody_touched_is_as_it_was_written(books: Books) -> None:
     walk = books.walk(books.kept)
     assert list(walk) == []
-    assert (walk.checkpoints, walk.files, walk.events) == (3, 7, 6 + 4 + 1 + 1 + 1)
+    assert (walk.checkpoints, walk.files, walk.events) == (3, 7, 6 + 4 + 1 + 2 + 1 + 1)
 
 
 CHANGES = {

@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 
 MEMBERS = ["README.txt", "verify.py", "record.json", "arrival.json", "outcome.json", "events.jsonl", "checkpoints.json"]
 MEMBERS += ["keys.json", "manifest.json"]
-ENDS = ("transferred", "failed", "quarantined")
+ENDS = {"transferred": "transferred", "failed": "failed", "quarantined": "quarantined", "cancelled": "failed"}
+"""The events with which a file comes to its end, and its status then."""
 
 
 class Broken(Exception):
@@ -269,7 +270,7 @@ def check_outcome(stated: Any, arrival: Any, events: list[Any], hashes: list[str
         "type": "wharfinger.outcome/1",
         "file_id": file_id,
         "arrival": sha256(canonical(arrival)),
-        "status": kind,
+        "status": ENDS[kind],
         "code": error.get("code", ""),
         "reason": error.get("message", "") if kind == "quarantined" else "",
         "deliveries": [delivery(each) for each in data.get("delivered", [])],
@@ -304,9 +305,8 @@ def check_record(record: Any, events: list[Any]) -> None:
     for name, told in names.items():
         if record[name] != data[told]:
             broken(f"record.json: {name} is not what arrived")
-    if record["file_id"] != events[0][0] or (
-        (record["status"] in ENDS or end) and (not end or record["status"] != end[3])
-    ):
+    ended = record["status"] in ENDS.values()
+    if record["file_id"] != events[0][0] or ended != bool(end) or (end and record["status"] != ENDS[end[3]]):
         broken("record.json is not the record of this history")
 
 
