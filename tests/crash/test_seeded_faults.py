@@ -45,11 +45,6 @@ SEEDS = [
         "test_children.py::test_a_worker_killed_anywhere_leaves_nobody_waiting_and_repeats_nothing[sqlite-ledger.waking]",
         "every file has ended",
     ),
-    (
-        engine.leaves_waking_to_who_resumed,
-        "test_gates.py::test_whoever_resumes_is_killed_halfway_and_the_workers_see_to_the_rest",
-        "all are transferred",
-    ),
     (ingest.gives_new_ids, "test_rebuild.py::test_a_deleted_ledger_is_rebuilt_from_the_store", "file_id"),
     (
         store.passes_over_a_failed_sync,

@@ -14,8 +14,3 @@ def goes_on_without_its_lease() -> None:
 def leaves_the_rest_asleep() -> None:
     """No worker brings back what somebody was about to wake."""
     worker.wake = lambda *_: iter(())
-
-
-def leaves_waking_to_who_resumed() -> None:
-    """Where somebody who resumes a pipeline dies halfway, no worker wakes the rest."""
-    worker.wake = lambda *_: iter(())
