@@ -101,10 +101,11 @@ class Behind:
     def _hand_over(self) -> None:
         job: Future[memoryview] = Future()
         self._jobs.append(job)
-        self._queue.append((self._at, self._buffer, self._filled, job))
+        piece = (self._at, self._buffer, self._filled, job)
         self._at += self._filled
         self._filled = 0
         with self._lock:
+            self._queue.append(piece)
             if self._is_idle:
                 self._is_idle = False
                 self._scribes.threads.submit(self._work)

@@ -8,6 +8,7 @@ import os
 import resource
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -455,3 +456,37 @@ def test_the_ids_are_those_of_all_files_oldest_first(staging: Staging) -> None:
 def test_closing_may_be_repeated(staged: Staged) -> None:
     staged.close()
     staged.close()
+
+
+class Late:
+    """A lock that whoever hands over comes to late, and a thread less so: everything has happened meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        time.sleep(0.002 if threading.current_thread().name.startswith("scribe") else 0.02)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_pieces_that_come_while_a_thread_ends_its_turn_are_written(
+    staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGE", 0)
+    monkeypatch.setattr(behind, "PIECE", 10)
+    monkeypatch.setattr(behind, "Lock", Late)
+    content, finished = os.urandom(200), list[tuple[int, str]]()
+    staged = staging.create()
+
+    def write() -> None:
+        for n in range(0, len(content), 10):
+            staged.write(n, content[n : n + 10])
+        finished.append(staged.finish())
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert finished == [(len(content), sha256(content))]
