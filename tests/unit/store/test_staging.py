@@ -482,8 +482,9 @@ def test_pieces_that_come_while_a_thread_ends_its_turn_are_written(
     staged = staging.create()
 
     def write() -> None:
-        for n in range(0, len(content), 10):
-            staged.write(n, content[n : n + 10])
+        for n in range(0, len(content), 20):
+            staged.write(n, content[n : n + 20])
+            time.sleep(0.05)  # the threads come to an end
         finished.append(staged.finish())
 
     thread = threading.Thread(target=write, daemon=True)
