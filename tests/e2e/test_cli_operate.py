@@ -170,7 +170,7 @@ def test_runs_tell_state_steps_and_errors(wharf: Wharf) -> None:
     [line] = wharf("runs").rows
     assert line["steps"] == "unpack 12 ms > deliver 500 ms: transient"
     assert "HOST_DOWN" in line["error_message"]
-    shown = wharf.at_terminal("runs", width=160).out
+    shown = wharf.at_terminal("runs", width=240).out
     assert "unpack 12 ms > deliver 500 ms: transient" in shown
     assert "HOST_DOWN" in shown
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rig.inotify import Watch
 from rig.seeded import SEEDED
 from rig.serving import Keeper, prepare, wharf
@@ -108,10 +110,12 @@ def at(stamp: str) -> float:
 
 
 def calm(directory: Path, sent: Mapping[str, bytes]) -> dict[str, bytes]:
-    """What a fault-free run delivers for each name."""
-    prepare(directory)
-    with Keeper(directory, {SEEDED: ""}) as keeper:
-        upload(sent, directory / "key", keeper.port)
-        out = directory / "out"
-        wait_until("all are delivered", lambda: len(list(out.glob("[!.]*"))) == len(sent))
-        return {path.name.rsplit(".", 2)[0]: path.read_bytes() for path in out.glob("[!.]*")}
+    """What a fault-free run delivers for each name, with a ledger of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("WHARF_LEDGER", raising=False)
+        prepare(directory)
+        with Keeper(directory, {SEEDED: ""}) as keeper:
+            upload(sent, directory / "key", keeper.port)
+            out = directory / "out"
+            wait_until("all are delivered", lambda: len(list(out.glob("[!.]*"))) == len(sent))
+            return {path.name.rsplit(".", 2)[0]: path.read_bytes() for path in out.glob("[!.]*")}
