@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-
 import click
 
 from wharfinger.cli import log
+from wharfinger.cli.bound import listening, on_socket
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.errors import UsageError
 
 
 @click.command(cls=Verb, hidden=True)
-@click.option(
-    "--fd",
-    type=int,
-    metavar="N",
-    help="The descriptor of a listening socket; without it, the address of the configuration.",
-)
+@on_socket
 @pass_session
 def command(session: Session, fd: int | None) -> None:
     """Receive files by HTTP until it is stopped."""
@@ -29,6 +23,6 @@ def command(session: Session, fd: int | None) -> None:
         raise UsageError("the configuration wants no HTTP listener", fix="give it one: listeners: {http: {}}")
     with (
         log.running(session.settings.log, "http"),
-        socket.socket(fileno=fd) if fd is not None else app.bind("listeners.http", place) as bound,
+        listening(fd, "listeners.http", place) as bound,
     ):
         app.receive(session.settings, bound)
