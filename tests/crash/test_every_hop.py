@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rig.account import SLACK_S, Account, Record, at, calm, stranded
-from rig.serving import LEASE_S, Keeper, prepare, put, wharf, worker
+from rig.serving import LEASE_S, OF_CHILDREN, Keeper, prepare, put, wharf, worker
 from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
@@ -39,9 +39,6 @@ OF_SOURCES = ("source.", "folder.")
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return calm(tmp_path_factory.mktemp("calm"), SENT)
-
-
-OF_CHILDREN = {"worker.spawned", "ledger.waking"}  # no file passes them here; see test_children.py
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 
 from rig import faultdisk
 from rig.account import Account
-from rig.serving import CONFIG, Serving, prepare
+from rig.serving import CONFIG, OF_CHILDREN, Serving, prepare
 from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import ON_REQUEST, POINTS
@@ -37,7 +37,6 @@ WORKER = ["worker.claimed", "worker.routed", *CHECKPOINT, *TO_BUCKET, *TO_DIRECT
 BEGINNINGS = ["intake.staged", "worker.claimed"]
 
 ON_ITS_OWN = {"sweeper.begun", "ledger.checkpointing"}  # at any time
-OF_CHILDREN = {"worker.spawned", "ledger.waking"}  # see test_children.py
 AFTER_A_FAULT = {"sweeper.swept", "supervisor.bereaved"}
 
 

@@ -89,9 +89,9 @@ class Wharf:
         """Run `wharf` at a terminal of its own; what stdout and stderr show there is one text. Each prompt gets its answer."""
         pid, screen = pty.fork()
         if not pid:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
             os.chdir(self.place)
             os.execvpe(sys.executable, command(*words), environment({"TERM": "xterm-256color", **(env or {})}))
-        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
         shown, left = "", list(answers)
         while piece := _read(screen):
             shown += piece.decode()
@@ -130,7 +130,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("WHARF_", "_WHARF")) and name != "NO_COLOR"
+        if not name.startswith(("WHARF_", "_WHARF")) and name not in {"NO_COLOR", "COLUMNS", "LINES"}
     }
     return {**kept, "TZ": "UTC", **(more or {})}
 

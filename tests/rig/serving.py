@@ -39,6 +39,9 @@ pipelines:
       - {uses: deliver, with: {to: out, key: "{stem}.{version}.gz"}}
 """
 
+OF_CHILDREN = {"worker.spawned", "ledger.waking"}
+"""Crash points that no file passes in these pipelines: see test_children."""
+
 
 def wharf(directory: Path, *words: str, env: Mapping[str, str] | None = None) -> Any:
     """The answer of one command as JSON; raises with its stderr where it fails."""
