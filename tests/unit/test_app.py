@@ -14,6 +14,7 @@ from rig.descriptors import ARE_TOLD, opened
 from rig.serving import prepare, put
 from rig.waiting import wait_until
 from wharfinger import app, config
+from wharfinger.config.place import Glance
 from wharfinger.config.settings import Sftp
 from wharfinger.engine.lifeline import LIFELINE, READY
 from wharfinger.errors import ConfigError, UsageError
@@ -27,9 +28,9 @@ def test_an_address_that_is_not_of_this_machine_is_refused_with_what_mends_it() 
 
 
 @pytest.mark.parametrize("url", ["sqlite://relative.db", "sqlite:relative.db", "sqlite://"])
-def test_a_ledger_without_an_absolute_path_is_refused(url: str) -> None:
+def test_a_ledger_without_an_absolute_path_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="absolute path"):
-        app._split(url, "ledger", app.LEDGERS)
+        app.open_database(Glance(tmp_path, "local", url, "inbox", 0, {}))
 
 
 @pytest.fixture

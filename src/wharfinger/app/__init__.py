@@ -1,0 +1,43 @@
+"""The composition root: settings in, one wired process out. The only room that knows every room; a module for each process."""
+
+from wharfinger.app.backends import (
+    copy_ledger,
+    look_into,
+    move_ledger_aside,
+    open_database,
+    open_hint,
+    open_keyring,
+    open_store,
+    open_targets,
+    premises,
+    registry,
+    store_path,
+)
+from wharfinger.app.http import receive
+from wharfinger.app.metrics import expose
+from wharfinger.app.sftp import listen
+from wharfinger.app.sources import reconcilers, watch
+from wharfinger.app.supervisor import bind, serve
+from wharfinger.app.worker import work
+
+__all__ = [
+    "bind",
+    "copy_ledger",
+    "expose",
+    "listen",
+    "look_into",
+    "move_ledger_aside",
+    "open_database",
+    "open_hint",
+    "open_keyring",
+    "open_store",
+    "open_targets",
+    "premises",
+    "receive",
+    "reconcilers",
+    "registry",
+    "serve",
+    "store_path",
+    "watch",
+    "work",
+]

@@ -1,0 +1,70 @@
+"""The process that Prometheus asks, and what the others count for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from wharfinger.app import process
+from wharfinger.app.backends import open_database, store_path
+from wharfinger.ledger import Database
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from wharfinger.config.settings import Settings
+    from wharfinger.telemetry.meter import Meter
+    from wharfinger.telemetry.metrics import Reading
+
+
+def expose(settings: Settings, bound: socket.socket) -> None:
+    """Answer Prometheus on `bound` until SIGTERM, or until the supervisor is gone."""
+    from wharfinger.telemetry.endpoint import PATH, Endpoint
+    from wharfinger.telemetry.metrics import Exposition
+
+    line = process.lifeline()
+    database = open_database(settings)
+    endpoint = Endpoint(bound, Exposition(_directory(settings), lambda: _readings(settings, database)))
+    process.stop_by(endpoint.stop, line)
+    host, port = bound.getsockname()[:2]
+    line.ready(f"metrics {host}:{port}{PATH}")
+    endpoint.serve()
+    database.close()
+
+
+def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
+    from wharfinger.ingest.account import accounts
+    from wharfinger.ledger.gauge import readings
+    from wharfinger.store.space import disks
+    from wharfinger.telemetry.metrics import Reading
+
+    yield from readings(database.catalog.counts(), time.time())
+    for path, free in disks(store_path(settings), settings.data).items():
+        yield Reading("wharf_free_bytes", free, (str(path),))
+    yield Reading("wharf_min_free_bytes", settings.min_free)
+    for account in accounts(settings.data):
+        yield Reading("wharf_unaccounted_files", account.unaccounted, (account.source,))
+
+
+def meter(settings: Settings) -> Meter:
+    """What this process counts, where somebody wants to know."""
+    if settings.metrics is None:
+        from wharfinger.telemetry.meter import SILENT
+
+        return SILENT
+    from wharfinger.telemetry.metrics import instruments
+
+    return instruments(_directory(settings))
+
+
+def _directory(settings: Settings) -> Path:
+    return settings.data / "run" / "metrics"
+
+
+def forget_figures(settings: Settings) -> None:
+    """Forget what the processes of an earlier `wharf serve` have counted."""
+    from wharfinger.telemetry.metrics import forget_dead
+
+    forget_dead(_directory(settings), counts=True)
