@@ -26,6 +26,7 @@ from typing import Any
 
 import orjson
 
+from wharfinger.errors import NameRefused
 from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import Listed
 from wharfinger.store.disk import make_directories, refusal, sync, sync_directory, write_all
@@ -84,18 +85,21 @@ def shelved(ref: ObjectRef) -> str:
 
 
 def object_line(ref: ObjectRef, about: Mapping[str, Any], at: float) -> bytes:
-    """The line that describes an object. Raises TypeError (orjson's) where `about` or a name is no JSON."""
-    return orjson.dumps(
-        {
-            "bucket": ref.bucket,
-            "key": ref.key,
-            "version": ref.version,
-            "size": ref.size,
-            "sha256": ref.sha256,
-            "at": at,
-            "about": about,
-        }
-    )
+    """The line that describes an object. Raises NameRefused where `about` or a name is no JSON."""
+    line = {
+        "bucket": ref.bucket,
+        "key": ref.key,
+        "version": ref.version,
+        "size": ref.size,
+        "sha256": ref.sha256,
+        "at": at,
+        "about": about,
+    }
+    try:
+        return orjson.dumps(line)
+    except TypeError as exc:
+        text = f"{str(ref)!a} cannot be described in the journal: {exc}"
+        raise NameRefused(text, fix="send it under a name that is valid UTF-8") from exc
 
 
 def deleted_line(ref: ObjectRef, at: float) -> bytes:

@@ -220,9 +220,8 @@ class LocalStore:
         """Write the element's journal line; False if that cannot be done."""
         try:
             element.line = object_line(element.ref, element.about, self._clock())
-        except TypeError as exc:
-            text = f"{str(element.ref)!a} cannot be described in the journal: {exc}"
-            element.error = NameRefused(text, fix="send it under a name that is valid UTF-8")
+        except NameRefused as refused:
+            element.error = refused
         return element.error is None
 
     def _append(self, fresh: Sequence[_Element]) -> Group | None:

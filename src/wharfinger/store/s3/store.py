@@ -215,9 +215,8 @@ class S3Store:
         """Write the element's journal line; False if that cannot be done."""
         try:
             element.line = object_line(element.ref, element.about, self._clock())
-        except TypeError as exc:
-            text = f"{str(element.ref)!a} cannot be described in the journal: {exc}"
-            element.error = NameRefused(text, fix="send it under a name that is valid UTF-8")
+        except NameRefused as refused:
+            element.error = refused
         return element.error is None
 
     def _send(self, element: _Element) -> None:
