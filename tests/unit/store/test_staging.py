@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rig.waiting import wait_until
 from wharfinger.errors import NotFound, StoreError
 from wharfinger.store import behind, disk
 from wharfinger.store import staging as module
@@ -484,7 +485,7 @@ def test_pieces_that_come_while_a_thread_ends_its_turn_are_written(
     def write() -> None:
         for n in range(0, len(content), 20):
             staged.write(n, content[n : n + 20])
-            time.sleep(0.05)  # the threads come to an end
+            wait_until("the threads have come to an end", lambda: staged._behind is None or staged._behind._is_idle)
         finished.append(staged.finish())
 
     thread = threading.Thread(target=write, daemon=True)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,64 +38,12 @@ def end_all(url: str) -> None:
         db.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'wharfinger'")
 
 
-def test_a_hint_wakes_everyone(make: Make) -> None:
-    receivers = [listening(make) for _ in range(3)]
-    make().send(["R"])
-    assert [receiver.receive(5) for receiver in receivers] == [True] * 3
-
-
-def test_a_hint_wakes_one_that_waits_already(make: Make) -> None:
-    receiver = listening(make)
-    heard: list[bool] = []
-    waiting = threading.Thread(target=lambda: heard.append(receiver.receive(30)))
-    waiting.start()
-    make().send(["R"])
-    waiting.join(10)
-    assert heard == [True]
-
-
-def test_hints_that_came_count_as_one(make: Make) -> None:
-    receiver, sender = listening(make), make()
-    for _ in range(5):
-        sender.send(["R", "S"])
-    sender.close()
-    assert (receiver.receive(5), receiver.receive(0.001)) == (True, False)
-
-
 def test_another_ledger_on_the_same_server_is_not_woken(make: Make, tmp_path: Path) -> None:
     receiver = listening(make)
     other = make(postgres.schema(tmp_path / "other"))
     other.send(["R"])
     other.close()
     assert receiver.receive(0.1) is False
-
-
-def test_without_a_hint_the_time_passes(make: Make) -> None:
-    receiver = listening(make)
-    began = time.monotonic()
-    assert receiver.receive(0.05) is False
-    assert time.monotonic() - began >= 0.045
-
-
-def test_nothing_to_say_wakes_nobody(make: Make) -> None:
-    receiver = listening(make)
-    make().send([])
-    assert receiver.receive(0.1) is False
-
-
-def test_a_hint_is_sent_before_its_sender_closes(make: Make) -> None:
-    receiver, sender = listening(make), make()
-    sender.send(["R"])
-    sender.close()
-    assert receiver.receive(5) is True
-
-
-def test_a_sender_never_waits(make: Make) -> None:
-    sender = make()
-    began = time.monotonic()
-    for _ in range(5000):
-        sender.send(["R"])
-    assert time.monotonic() - began < 1
 
 
 def test_receiver_and_sender_outlive_their_sessions(make: Make, url: str) -> None:
