@@ -23,7 +23,7 @@ class Upload:
 
     path: Path | str  # the staged bytes
     key: str
-    version: str  # a fresh ULID
+    version: str  # a ULID: a fresh one, or one that `is_repeated`
     size: int  # bytes
     sha256: str  # hex
     customer: str
@@ -34,6 +34,7 @@ class Upload:
     mtime: float | None = None  # epoch s
     fd: int | None = None  # an open descriptor of `path`; stays the caller's
     is_prepared: bool = False
+    is_repeated: bool = False  # whoever sends it again does so under the same version, perhaps while this one is taken
 
 
 Answers = Sequence[Arrival | WharfingerError]
@@ -56,8 +57,8 @@ def land(
     """
     Take these uploads (at most 100) into custody: bytes durable, then arrivals committed. What is answered with an Arrival may
     be acknowledged to its sender; an error means that this one is not in custody. Where the ledger refuses, its error is raised
-    and the objects are removed again. A crash before the return leaves at most objects that no ledger knows; landing the same
-    upload again is harmless.
+    and the objects are removed again, but for those of repeated uploads: another may have landed the same. A crash before the return
+    leaves at most objects that no ledger knows; landing the same upload again is harmless.
     """
     if len(uploads) > MANY:
         raise ValueError(f"{len(uploads)} uploads at once; at most {MANY}")
@@ -66,12 +67,12 @@ def land(
     arrivals = [_arrival(bucket, upload, now) for upload in uploads]
     stored = store.put([Put(a.ref, u.path, about(a), u.fd, u.is_prepared) for a, u in zip(arrivals, uploads)])
     crash.point("intake.stored")
-    kept = [a for a, error in zip(arrivals, stored) if error is None]
     try:
-        ledger.arrive(kept)
+        ledger.arrive([a for a, error in zip(arrivals, stored) if error is None])
     except LedgerError as refusal:
+        own = [a for a, u, error in zip(arrivals, uploads, stored) if error is None and not u.is_repeated]
         with suppress(LedgerError, StoreError):  # whatever is in doubt stays: bytes that are not missed do no harm
-            _withdraw(store, ledger, kept, refusal)
+            _withdraw(store, ledger, own, refusal)
         raise
     crash.point("intake.arrived")
     return [error or a for a, error in zip(arrivals, stored)]

@@ -193,6 +193,7 @@ class Reconciler:
             session=self.source.name,
             mtime=found.mtime,
             fd=staged.fd,
+            is_repeated=True,
         )
 
     def _discard(self, staged: Staged) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -71,6 +72,17 @@ def test_a_busy_ledger_leaves_no_object_behind(store: Store, database: SqliteDat
     with pytest.raises(Busy):
         land(store, database.ledger, "inbox", [upload(store, b"first"), upload(store, b"second")])
     assert objects(store) == 0
+
+
+def test_bytes_that_another_may_have_landed_under_the_same_version_stay(
+    store: Store, database: SqliteDatabase, other: apsw.Connection
+) -> None:
+    repeated = replace(upload(store, b"first"), is_repeated=True)
+    assert land(store, database.ledger, "inbox", [repeated])
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Busy):
+        land(store, database.ledger, "inbox", [repeated, upload(store, b"second")])
+    assert [listed.ref.version for listed in store.list("inbox")] == [repeated.version]
 
 
 def test_a_refusing_ledger_leaves_no_object_behind(

@@ -208,6 +208,7 @@ class Door:
                 weight=self._customers[customer].weight,
                 source="http",
                 fd=staged.fd,
+                is_repeated=True,
             )
         )
         return _taken(201, arrival.file_id, allowed, size, sha256)
