@@ -204,6 +204,57 @@ def test_a_configuration_is_brought_along_where_there_is_none(yard: Path) -> Non
     assert (there / "wharf.yaml").read_bytes() == (yard / "wharf.yaml").read_bytes()
 
 
+def test_a_configuration_in_the_data_directory_is_taken_for_no_key(yard: Path) -> None:
+    config, keys = yard / "wharf.yaml", yard.parent / "keys"
+    keys.mkdir()
+    shutil.copy(yard / "data" / "ssh_host_ed25519_key", keys / "host")
+    text = config.read_text().replace("port: 0}", f"port: 0, host_keys: [{keys / 'host'}]}}").replace("./out", "../out")
+    (yard / "data" / "wharf.yaml").write_text(text.replace("data: ./data", "data: ."))
+    home, root = yard / "data", yard.parent / "backup"
+    (yard / "out").rename(yard.parent / "out")
+    wharf(home, "backup", str(root))
+    there = yard.parent / "there"
+    there.mkdir()
+    (keys / "host").unlink()
+    wharf(there, "restore", str(root))
+    assert (there / "wharf.yaml").read_bytes() == (home / "wharf.yaml").read_bytes()
+    assert (keys / "host").read_bytes() == (home / "ssh_host_ed25519_key").read_bytes()
+
+
+def test_what_signs_urls_comes_back_wherever_it_lies(yard: Path) -> None:
+    secret, root = yard.parent / "url-secret", yard.parent / "backup"
+    secret.write_text("0123456789abcdef" * 4)
+    config = yard / "wharf.yaml"
+    config.write_text(config.read_text().replace("listeners: {", f"listeners: {{http: {{port: 0, secret: {secret}}}, "))
+    wharf(yard, "backup", str(root))
+    secret.unlink()
+    wharf(elsewhere(yard), "restore", str(root))
+    assert secret.read_text() == "0123456789abcdef" * 4
+
+
+def test_a_damaged_manifest_holds_up_no_other_snapshot(yard: Path) -> None:
+    root = yard.parent / "backup"
+    wharf(yard, "backup", str(root))
+    [first] = (root / "snapshots").iterdir()
+    (root / "snapshots" / "2020-01-01T00-00-00Z").mkdir()
+    (root / "snapshots" / "2020-01-01T00-00-00Z" / "manifest.json").write_text("{")
+    wharf(yard, "backup", str(root))
+    assert "damaged" in refused(yard, "backup", str(root), "--list")
+    there = elsewhere(yard)
+    assert "--at" in refused(there, "restore", str(root), "--at", "2020")
+    assert wharf(there, "restore", str(root), "--at", first.name)["snapshot"] == first.name
+
+
+def test_backups_below_the_data_directory_are_not_backed_up(yard: Path) -> None:
+    root = yard / "data" / "backups"
+    for _ in range(2):
+        wharf(yard, "backup", str(root))
+    kept = [path for path in (root / "snapshots").rglob("*") if "backups" in path.relative_to(root).parts]
+    assert kept == []
+    assert "name a directory elsewhere" in refused(yard, "backup", str(yard / "data"))
+    assert "name a directory elsewhere" in refused(yard, "backup", str(yard / "data" / "store" / "backups"))
+
+
 def refused(directory: Path, *words: str) -> str:
     command = [sys.executable, "-m", "wharfinger", "--config", str(directory / "wharf.yaml"), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

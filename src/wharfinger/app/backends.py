@@ -72,8 +72,9 @@ def premises(settings: Settings) -> Premises:
             f"the ledger is in {ledger}, the store in {store}: wharf backs up what is in files of this machine",
             fix="back these up by their own means, the ledger first: its database's dump, then the bucket's versions",
         )
-    sftp = settings.listeners.sftp
-    return Premises(settings.data, Path(at), store_path(settings), (settings.path, *(sftp.host_keys if sftp else ())))
+    sftp, http = settings.listeners.sftp, settings.listeners.http
+    keys = (*(sftp.host_keys if sftp else ()), *((http.secret, http.certificate, http.key) if http else ()))
+    return Premises(settings.data, Path(at), store_path(settings), settings.path, tuple(key for key in keys if key))
 
 
 def copy_ledger(settings: Place, target: Path) -> None:

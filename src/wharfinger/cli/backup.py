@@ -12,7 +12,8 @@ from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, complain, document, listing, progress, say
 from wharfinger.cli.words import many, number, size, stamp
-from wharfinger.ingest.backup import Snapshot, snapshots
+from wharfinger.errors import StoreError
+from wharfinger.ingest.backup import Snapshot, read, snapshots
 from wharfinger.ingest.backup import back_up as back_up_to
 
 
@@ -66,9 +67,16 @@ def _list(session: Session, directory: Path) -> int:
         Column("new", "New", lambda row: number(row["new"]), right=True),
         Column("lost", "Lost", lambda row: number(row["lost"]), right=True),
     )
-    rows = [_row(snapshot) for snapshot in snapshots(directory)]
+    rows, damaged = [], []
+    for path in snapshots(directory):
+        try:
+            rows.append(_row(read(path)))
+        except StoreError as error:
+            damaged.append(error)
     listing(rows, columns, json=session.json, empty="no snapshot is there")
-    return Exit.OK
+    for error in damaged:
+        complain(str(error), code=error.code, fix=error.fix)
+    return Exit.FAILED if damaged else Exit.OK
 
 
 def _row(snapshot: Snapshot) -> dict[str, object]:

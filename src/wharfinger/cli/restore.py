@@ -57,7 +57,6 @@ def command(session: Session, directory: Path, at: str) -> int:
 
 
 def _bring_configuration(session: Session, snapshot: Snapshot) -> None:
-    kept = next(iter(snapshot.others), None)  # the configuration is the first
-    if kept and not session.config.exists():
-        copy_file(snapshot.path / "keep" / "others" / kept, session.config.absolute())
+    if not session.config.exists():
+        copy_file(snapshot.path / snapshot.configuration, session.config.absolute())
         say(f"the configuration is back as {session.config}")

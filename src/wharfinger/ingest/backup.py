@@ -32,6 +32,12 @@ from wharfinger.telemetry import crash
 
 FORMAT = 1
 
+KEPT = ("at", "objects", "bytes", "new", "files", "configuration", "others")
+"""Of a manifest, as a Snapshot has it."""
+
+OTHERS = "keep/others/"
+"""Where in a snapshot files are that belong elsewhere than into the data directory."""
+
 LARGEST_KEPT = 1 << 20
 """Bytes. What lies in the data directory and is larger is no key."""
 
@@ -43,11 +49,12 @@ an empty place. Nothing here should be changed by hand: snapshots share the obje
 
 @dataclass(frozen=True, slots=True)
 class Premises:
-    """Where an installation keeps things. `others` are files elsewhere that belong to it: the configuration, host keys."""
+    """Where an installation keeps things. `others` are files, perhaps elsewhere, that belong to it: keys, certificates."""
 
     data: Path
     ledger: Path
     store: Path
+    configuration: Path
     others: tuple[Path, ...] = ()
 
 
@@ -62,7 +69,8 @@ class Snapshot:
     new: int  # objects that were copied for it
     files: int  # records in its ledger
     lost: int  # objects that the store should have had, and had not
-    others: Mapping[str, str]  # name in keep/others -> path
+    configuration: str  # where in `path` it is
+    others: Mapping[str, str]  # where in `path` each is -> where it belongs
 
     @property
     def name(self) -> str:
@@ -70,10 +78,24 @@ class Snapshot:
         return self.path.name
 
 
-def snapshots(root: Path) -> list[Snapshot]:
+def snapshots(root: Path) -> list[Path]:
     """The whole ones, oldest first."""
-    found = sorted((root / "snapshots").glob("*/manifest.json"))
-    return [_read(path) for path in found]
+    return sorted(path.parent for path in (root / "snapshots").glob("*/manifest.json"))
+
+
+def read(path: Path) -> Snapshot:
+    """What one of them holds. Raises StoreError."""
+    manifest = path / "manifest.json"
+    try:
+        said = orjson.loads(manifest.read_bytes())
+        if said["format"] != FORMAT:
+            raise StoreError(
+                f"{manifest}: a backup of a newer version", fix="restore it with the wharfinger that made it"
+            )
+        figures = {name: said[name] for name in KEPT}
+        return Snapshot(path, lost=len(said["lost"]), **figures)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise StoreError(f"{manifest} is damaged: {exc!r}", fix="use another snapshot: --at NAME") from exc
 
 
 def back_up(
@@ -88,8 +110,13 @@ def back_up(
     """
     Make a snapshot in `root` while the installation runs: `copy_ledger` puts a copy of the ledger there, `look` opens a copy for reading.
     What an earlier snapshot has copied is not copied again. A crash leaves the earlier snapshots as they are, and a repeat goes on with the
-    objects that are there. Raises StoreError where the disk refuses, Busy while another backup is made there.
+    objects that are there. Raises StoreError where the disk refuses, Busy while another backup is made there, UsageError where
+    it would lie in what it backs up.
     """
+    if premises.store in (root, *root.parents) or root == premises.data:
+        raise UsageError(
+            f"{root}: backups would lie in what they are of", fix="name a directory elsewhere, best on another disk"
+        )
     disk.make_missing(str(root))
     with _alone(root):
         return _back_up(premises, root, copy_ledger, look, seen, clock())
@@ -112,14 +139,12 @@ def _back_up(
     snapshot.mkdir(0o700)
     copy_ledger(snapshot / "ledger.db")
     crash.point("backup.ledger")
-    archive.copy_journal(
-        premises.store / "journal", snapshot / "journal", before[-1].path / "journal" if before else None
-    )
+    archive.copy_journal(premises.store / "journal", snapshot / "journal", before[-1] / "journal" if before else None)
     crash.point("backup.journal")
     copied = archive.copy_objects(snapshot / "journal", premises.store / "objects", objects, making, seen=seen)
     lost = archive.settle_deletions(copied.lost, premises.store / "journal", snapshot / "journal", time.time)
     crash.point("backup.objects")
-    others = _keep(premises, snapshot / "keep")
+    kept = _keep(premises, snapshot, apart=root)
     with look(snapshot / "ledger.db") as catalog:
         files, more = _compare(catalog, objects)
     lost = [*{str(ref): ref for ref in (*lost, *more)}.values()]
@@ -131,7 +156,8 @@ def _back_up(
         "new": copied.new,
         "files": files,
         "lost": [str(ref) for ref in lost],
-        "others": others,
+        "configuration": kept.pop(str(premises.configuration)),
+        "others": {name: path for path, name in kept.items() if name.startswith(OTHERS)},
     }
     name = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(now))
     return _finish(snapshot, root / "snapshots" / name, manifest)
@@ -150,7 +176,7 @@ def _finish(snapshot: Path, target: Path, manifest: Mapping[str, Any]) -> Snapsh
     disk.sync_directory(str(target.parent))
     crash.point("backup.named")
     shutil.rmtree(target.parent.parent / "making", ignore_errors=True)
-    return _read(target / "manifest.json")
+    return read(target)
 
 
 def _compare(catalog: Catalog, objects: Path) -> tuple[int, list[ObjectRef]]:
@@ -163,19 +189,17 @@ def _compare(catalog: Catalog, objects: Path) -> tuple[int, list[ObjectRef]]:
     return files, lost
 
 
-def _keep(premises: Premises, keep: Path) -> dict[str, str]:
-    """Copy what is small and not to be made anew; the answer names the files that came from elsewhere."""
-    apart = {premises.store, premises.data / "run"}
-    for path in sorted(_small(premises.data, apart)):
+def _keep(premises: Premises, snapshot: Path, *, apart: Path) -> dict[str, str]:
+    """Copy what is small and not to be made anew; the answer says where in the snapshot each file is that belongs to the installation."""
+    places = {}
+    for path in sorted(_small(premises.data, {premises.store, premises.data / "run", apart})):
         if not path.name.startswith(premises.ledger.name):
-            archive.copy_file(path, keep / "data" / path.relative_to(premises.data))
-    others = {}
-    for n, path in enumerate(premises.others):
-        if premises.data not in path.parents:
-            name = f"{n}-{path.name}"
-            archive.copy_file(path, keep / "others" / name)
-            others[name] = str(path)
-    return others
+            places[str(path)] = f"keep/data/{path.relative_to(premises.data)}"
+    for n, path in enumerate((premises.configuration, *premises.others)):
+        places.setdefault(str(path), f"{OTHERS}{n}-{path.name}")
+    for whole, name in places.items():
+        archive.copy_file(Path(whole), snapshot / name)
+    return places
 
 
 def _small(folder: Path, apart: set[Path]) -> Iterator[Path]:
@@ -189,16 +213,17 @@ def _small(folder: Path, apart: set[Path]) -> Iterator[Path]:
 
 
 def choose(root: Path, at: str) -> Snapshot:
-    """The snapshot of this name, or that begins so; the newest where none is named. Raises UsageError."""
-    found = [snapshot for snapshot in snapshots(root) if snapshot.name.startswith(at)]
+    """The snapshot of this name, or that begins so; the newest where none is named. Raises UsageError, StoreError."""
+    there = snapshots(root)
+    found = [path for path in there if path.name.startswith(at)]
     if not found:
-        there = ", ".join(snapshot.name for snapshot in snapshots(root)) or "none"
+        names = ", ".join(path.name for path in there) or "none"
         raise UsageError(
-            f"{root}: no such snapshot; there are: {there}",
+            f"{root}: no such snapshot; there are: {names}",
             code="NOT_FOUND",
             fix="name the directory that wharf backup was given",
         )
-    return found[-1]
+    return read(found[-1])
 
 
 def restore(
@@ -226,7 +251,7 @@ def restore(
             archive.copy_file(path, premises.data / path.relative_to(snapshot.path / "keep" / "data"))
     for name, elsewhere in snapshot.others.items():
         if not Path(elsewhere).exists():
-            archive.copy_file(snapshot.path / "keep" / "others" / name, Path(elsewhere))
+            archive.copy_file(snapshot.path / name, Path(elsewhere))
     archive.copy_file(snapshot.path / "ledger.db", premises.ledger)
     crash.point("restore.ledger")
     _mark(premises).unlink()
@@ -258,17 +283,6 @@ def _claim(snapshot: Snapshot, premises: Premises) -> None:
     mark.write_text(snapshot.name)
     disk.sync_file(str(mark))
     disk.sync_directory(str(premises.data))
-
-
-def _read(path: Path) -> Snapshot:
-    try:
-        said = orjson.loads(path.read_bytes())
-        if said["format"] != FORMAT:
-            raise StoreError(f"{path}: a backup of a newer version", fix="restore it with the wharfinger that made it")
-        figures = {name: said[name] for name in ("at", "objects", "bytes", "new", "files", "others")}
-        return Snapshot(path.parent, lost=len(said["lost"]), **figures)
-    except (ValueError, KeyError, TypeError) as exc:
-        raise StoreError(f"{path} is damaged: {exc!r}", fix="use another snapshot: --at NAME") from exc
 
 
 def _cleared(folder: Path) -> Path:
