@@ -65,6 +65,15 @@ def test_a_partner_verifies_with_the_public_key_alone(wharf: Wharf, partner: Wha
     partner.refused("receipt", "verify", "r.json", "--key", "nonsense" * 8, code="KEY_INVALID", exit=2)
 
 
+@pytest.mark.parametrize("type", ["wharfinger.arrival/1", "wharfinger.outcome/1", "another"])
+def test_what_a_stranger_made_up_does_not_verify(wharf: Wharf, receipt: Path, type: str) -> None:
+    made = {"key": "0" * 16, "signature": "0" * 128, "statement": {"type": type}}
+    receipt.write_bytes(json.dumps(made, separators=(",", ":")).encode() + b"\n")
+    said = wharf("receipt", "verify", "r.json", "--file", "a.csv")
+    assert said.code == 1
+    assert "does not hold" in said.err
+
+
 def test_what_was_changed_does_not_verify(wharf: Wharf, receipt: Path) -> None:
     receipt.write_text(receipt.read_text().replace('"size":8', '"size":9'))
     said = wharf("receipt", "verify", "r.json", "--json")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from rig.clients import need
 from rig.command import CONFIG, Wharf
 from rig.waiting import wait_until
 
-HTTP = "http: {host: 127.0.0.1, port: 0, max_connections: 8, header_s: 1, idle_s: 1}"
+HTTP = "http: {{host: 127.0.0.1, port: 0, max_connections: {most}, header_s: {header_s}, idle_s: 1}}"
 
 
 @dataclass
@@ -64,10 +64,15 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    place = tmp_path_factory.mktemp("place")
+    with serving(tmp_path_factory.mktemp("place"), most=8, header_s=1) as running:
+        yield running
+
+
+@contextmanager
+def serving(place: Path, **limits: int) -> Iterator[Server]:
     wharf = Wharf(place)
     (place / "out").mkdir()
-    wharf.write("wharf.yaml", CONFIG.replace("listeners: {", f"listeners: {{{HTTP}, "))
+    wharf.write("wharf.yaml", CONFIG.replace("listeners: {", f"listeners: {{{HTTP.format(**limits)}, "))
     process = wharf.start("serve", "--json")
     try:
         assert process.stdout
@@ -266,14 +271,24 @@ def test_headers_have_an_end(server: Server) -> None:
     assert not any(record["key"].endswith("/headers") for record in server.files())
 
 
-def test_connections_are_bounded_and_the_server_goes_on(server: Server) -> None:
-    crowd = [server.connect() for _ in range(20)]
+def test_connections_are_bounded_and_the_server_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path, most=8, header_s=600) as server:
+        with ExitStack() as crowd:
+            clients = [crowd.enter_context(server.connect()) for _ in range(20)]
+            wait_until("those above the bound are cut off", lambda: sum(map(is_over, clients)) >= 12)
+            assert sum(map(is_over, clients)) == 12
+        wait_until("it answers again", lambda: server.put("inbound/after", b"x")[0] in (200, 201))
+
+
+def is_over(client: socket.socket) -> bool:
+    """Whether the other side has ended it."""
+    client.setblocking(False)
     try:
-        time.sleep(0.2)
-    finally:
-        for client in crowd:
-            client.close()
-    wait_until("it answers again", lambda: server.put("inbound/after", b"x")[0] in (200, 201))
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def test_two_at_once_by_one_url_land_one_file(server: Server) -> None:

@@ -45,7 +45,9 @@ def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
         yield Reading("wharf_free_bytes", free, (str(path),))
     yield Reading("wharf_min_free_bytes", settings.min_free)
     for account in accounts(settings.data):
-        yield Reading("wharf_unaccounted_files", account.unaccounted, (account.source,))
+        yield Reading("wharf_source_up", float(not account.error), (account.source,))
+        if not account.error:
+            yield Reading("wharf_unaccounted_files", account.unaccounted, (account.source,))
 
 
 def meter(settings: Settings) -> Meter:

@@ -74,8 +74,8 @@ def _list(session: Session, directory: Path) -> int:
         except StoreError as error:
             damaged.append(error)
     listing(rows, columns, json=session.json, empty="no snapshot is there")
-    for error in damaged:
-        complain(str(error), code=error.code, fix=error.fix)
+    for each in damaged:
+        complain(str(each), code=each.code, fix=each.fix)
     return Exit.FAILED if damaged else Exit.OK
 
 

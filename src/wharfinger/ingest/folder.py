@@ -17,6 +17,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -378,7 +379,7 @@ def _link(aside: int, name: str, there: int, target: str) -> None:
 def _copy(aside: int, name: str, there: int, target: str) -> None:
     if _stat(target, there):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-    partial = f"{OURS}{os.getpid()}"
+    partial = f"{OURS}{threading.get_native_id()}"
     with suppress(FileNotFoundError):
         os.unlink(partial, dir_fd=there)
     with _opened(name, _FILE, aside) as source, _opened(partial, _NEW, there) as copy:

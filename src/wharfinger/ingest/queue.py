@@ -38,7 +38,9 @@ class Queue:
 
     def __init__(self, url: str, sqs: Sqs) -> None:
         self._url, self._client = url, sqs
-        self._heard: dict[str, Sequence[str]] = {}  # by receipt handle: the keys that a message speaks of
+        self._heard: dict[
+            str, tuple[str, Sequence[str]]
+        ] = {}  # by message: its latest receipt handle, the keys it speaks of
         self._trouble = ""
 
     @classmethod
@@ -65,7 +67,7 @@ class Queue:
         """A look has ended well: remove the messages heard before it, but for those on files that could not be taken."""
         failed = {problem.file for problem in account.problems}
         done = [
-            handle for handle, keys in self._heard.items() if not any(each.endswith(tuple(failed)) for each in keys)
+            handle for handle, keys in self._heard.values() if not any(each.endswith(tuple(failed)) for each in keys)
         ]
         self._heard.clear()  # what stays in the queue comes again
         for n in range(0, len(done), MOST):
@@ -83,7 +85,7 @@ class Queue:
             if keys is None:
                 _log.error("message %s is no event of S3; it is left to the dead-letter queue", message["MessageId"])
             else:
-                self._heard[message["ReceiptHandle"]] = keys
+                self._heard[message["MessageId"]] = message["ReceiptHandle"], keys
         return messages
 
     def _tell(self, error: Exception) -> None:

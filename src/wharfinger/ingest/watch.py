@@ -79,6 +79,8 @@ class Watch:
                 due = rest if stirred else due
                 continue
             account = look(round.reconciler, teller.last)
+            if self._stopped.is_set():
+                return  # it may have ended early: what it did not come to is neither told nor confirmed
             self._told(account)
             teller.tell(account)
             if not account.error:

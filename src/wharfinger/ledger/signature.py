@@ -81,9 +81,15 @@ def read(line: bytes) -> Signed:
     try:
         said = orjson.loads(line)
         signed = Signed(said["statement"], said["key"], said["signature"])
-        sound = _KEY.fullmatch(signed.key) and _SIGNATURE.fullmatch(signed.signature) and "type" in signed.statement
+        sound = (
+            _KEY.fullmatch(signed.key) and _SIGNATURE.fullmatch(signed.signature) and _is_statement(signed.statement)
+        )
     except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
         raise Unproven(f"this is no signed statement: {exc}", fix=_FIX) from exc
     if not sound or bytes(signed).strip() != line.strip():
         raise Unproven("this is no signed statement as wharf writes it, or it was changed", fix=_FIX)
     return signed
+
+
+def _is_statement(said: object) -> bool:
+    return isinstance(said, dict) and isinstance(said.get("type"), str)

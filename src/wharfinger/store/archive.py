@@ -17,7 +17,7 @@ from pathlib import Path
 from wharfinger.errors import Corrupt
 from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import disk
-from wharfinger.store.journal import Deleted, Journal, Kept, deleted_line, located
+from wharfinger.store.journal import Deleted, Journal, Kept, deleted_line, located, shelved
 
 GROUP = 256
 """Objects that share the syncs of their directories."""
@@ -35,8 +35,7 @@ class Copied:
 
 def place(root: Path | str, ref: ObjectRef) -> str:
     """Where the object's file is below a directory of objects."""
-    name = file_id(ref.bucket, ref.key, ref.version)
-    return f"{root}/{name[:5]}/{name[5:7]}/{name}"
+    return f"{root}/{shelved(ref)}"
 
 
 def copy_journal(source: Path, target: Path, before: Path | None = None) -> None:

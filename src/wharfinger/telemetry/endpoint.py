@@ -57,6 +57,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Request(BaseHTTPRequestHandler):
     timeout = PATIENCE_S
+    disable_nagle_algorithm = True
     server_version, sys_version = "wharfinger", ""
     server: _Server
 
@@ -67,9 +68,10 @@ class _Request(BaseHTTPRequestHandler):
             return
         try:
             body, content_type = self.server.answer(self.headers.get("Accept", ""))
-        except WharfingerError as error:
+        except Exception as error:  # the ledger's, the disk's, or of a process's damaged counts
             _log.error("the metrics cannot be read", exc_info=error)
-            self._send(HTTPStatus.SERVICE_UNAVAILABLE, f"{error.code}; the log of wharf serve tells more\n".encode())
+            code = error.code if isinstance(error, WharfingerError) else WharfingerError.code
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, f"{code}; the log of wharf serve tells more\n".encode())
             return
         self._send(HTTPStatus.OK, body, content_type)
 

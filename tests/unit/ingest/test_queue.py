@@ -78,6 +78,16 @@ def test_many_messages_are_removed(mail: Mail) -> None:
     assert mail.left() == 0
 
 
+def test_a_message_that_comes_again_and_again_is_kept_once(mail: Mail) -> None:
+    mail.send(event("daily/a.csv"))
+    for _ in range(3):
+        assert mail.stirred()
+        [(handle, _)] = mail.queue._heard.values()
+        mail.client.change_message_visibility(QueueUrl=mail.url, ReceiptHandle=handle, VisibilityTimeout=0)
+    mail.queue.confirm(GOOD)
+    assert mail.left() == 0
+
+
 def test_a_bad_message_is_told_and_left(mail: Mail, caplog: pytest.LogCaptureFixture) -> None:
     mail.send("nonsense")
     assert mail.stirred()

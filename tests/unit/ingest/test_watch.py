@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,9 @@ import pytest
 
 from rig.drop import Drop
 from rig.waiting import wait_until
+from wharfinger.ingest import Answers, Upload
 from wharfinger.ingest.account import Account, Problem
+from wharfinger.ingest.reconcile import GROUP_BYTES
 from wharfinger.ingest.watch import Round, Teller, Watch, stirrings
 
 GOOD = Account("scans", 1.5, listed=3, in_custody=3, landed=1, waiting=0, unaccounted=0)
@@ -50,9 +51,27 @@ def test_what_lies_there_at_the_start_is_taken(tmp_path: Path) -> None:
 def test_a_change_is_heard_long_before_the_next_scan(tmp_path: Path) -> None:
     with Drop(tmp_path) as drop, watching(drop, scan_s=1000) as told:
         wait_until("it has begun", lambda: told)
-        time.sleep(0.5)  # the system's watch stands
         drop.write("sub/a.csv")
         wait_until("it is taken", drop.records, seconds=10)
+
+
+def test_a_look_that_a_stop_ends_is_neither_told_nor_confirmed(tmp_path: Path) -> None:
+    confirmed: list[Account] = []
+    told: list[Account] = []
+    with Drop(tmp_path) as drop:
+        for n in range(3):
+            drop.write(f"{n}.bin", b"x" * GROUP_BYTES)
+        watch = Watch([Round(drop.reconciler, silence, 1000, confirmed.append)], told=told.append)
+        land = drop.land
+
+        def landing(uploads: Sequence[Upload]) -> Answers:
+            watch.stop()
+            return land(uploads)
+
+        drop.land = landing
+        watch.start()
+        watch.join()
+        assert (len(drop.records()), told, confirmed) == (1, [], [])
 
 
 def test_a_lost_event_costs_the_time_to_the_next_scan(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_a_signature_is_over_exactly_the_canonical_bytes() -> None:
         b"7",
         b'{"key":1,"signature":2,"statement":3}',
         b'{"key":"k","statement":{"type":"x"}}',
+        b'{"key":"0123456789abcdef","signature":"%s","statement":"type"}' % (b"0" * 128),
+        b'{"key":"0123456789abcdef","signature":"%s","statement":{"type":7}}' % (b"0" * 128),
         b"\xff",
     ],
 )
