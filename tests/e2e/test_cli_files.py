@@ -83,6 +83,12 @@ def test_put_never_makes_a_name_both_a_file_and_a_folder(wharf: Wharf) -> None:
     assert "is a file" in wharf.refused(*words, code="NAME_TAKEN", exit=1)
 
 
+def test_put_never_hides_a_file_below_the_receipts(wharf: Wharf) -> None:
+    wharf.write("a.csv", TABLE)
+    words = ("put", "a.csv", "--customer", "acme", "--to", "receipts/")
+    assert "the server makes" in wharf.refused(*words, code="NAME_RESERVED", exit=4)
+
+
 def test_put_of_a_large_file_shows_a_bar_at_a_terminal_only(wharf: Wharf) -> None:
     wharf.write("big.bin", bytes(30_000_000))
     assert "30.0 MB" in wharf.at_terminal("put", "big.bin", "--customer", "acme").out

@@ -22,6 +22,8 @@ import pytest
 from rig.clients import need
 from rig.command import CONFIG, Wharf
 from rig.waiting import wait_until
+from wharfinger.ingest.http import ticket
+from wharfinger.store.versions import Versions
 
 HTTP = "http: {{host: 127.0.0.1, port: 0, max_connections: {most}, header_s: {header_s}, idle_s: 1}}"
 
@@ -215,9 +217,22 @@ def test_bodies_in_disguise_are_refused(header: str, server: Server) -> None:
 
 
 def test_a_name_that_is_a_folder_is_refused(server: Server) -> None:
+    url = server.sign("inbound/folder")
     server.put("inbound/folder/a", b"x")
-    status, told, _ = server.put("inbound/folder", b"x")
+    status, told, _ = server.curl(url, b"x")
     assert (status, told["error"]["code"]) == (409, "NAME_TAKEN")
+    words = ("sign", "put", "inbound/folder", "--customer", "acme", "--base", server.base)
+    server.wharf.refused(*words, code="NAME_TAKEN", exit=1)
+
+
+def test_a_name_below_the_receipts_is_refused(server: Server) -> None:
+    """At the door as well: a URL may be older than the home."""
+    words = ("sign", "put", "receipts/a.csv", "--customer", "acme", "--base", server.base)
+    server.wharf.refused(*words, code="NAME_RESERVED", exit=4)
+    secret = ticket.secret(None, server.wharf.place / "data")
+    leave = ticket.Ticket("acme/receipts/a.csv", Versions()(), expires=int(time.time()) + 60, max_size=10)
+    status, told, _ = server.curl(leave.url(server.base, secret), b"x")
+    assert (status, told["error"]["code"]) == (409, "NAME_RESERVED")
 
 
 def request(url: str, *headers: str) -> bytes:

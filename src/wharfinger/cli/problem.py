@@ -41,6 +41,7 @@ _EXITS: Mapping[str, Exit] = {
     "NOT_FOUND": Exit.NOT_FOUND,
     "NOT_ALLOWED": Exit.NOT_ALLOWED,
     "NAME_UNSAFE": Exit.NOT_ALLOWED,
+    "NAME_RESERVED": Exit.NOT_ALLOWED,
     "PORT_BUSY": Exit.FAILED,
     "CANNOT_LISTEN": Exit.FAILED,
 }

@@ -132,7 +132,7 @@ def _staged(session: Session, customer: str, wanted: Wanted, to: Path, advance: 
 def _admit(session: Session, wanted: Wanted, scratch: Path) -> None:
     if why := key_fault(wanted.key):
         raise NameRefused(f"the name {shown(wanted.key)} {why}", fix="name it otherwise: --to inbound/another-name")
-    refuse_clash(session.database.namespace, wanted.key)
+    refuse_clash(session.database, wanted.key)
     free = free_space(scratch)
     if free - wanted.size < session.settings.min_free:
         least = size(session.settings.min_free)

@@ -55,6 +55,7 @@ def put(
     a safe line.
     """
     from wharfinger.ingest.http import ticket
+    from wharfinger.ingest.name import refuse_clash
     from wharfinger.store.versions import Versions
 
     http = session.settings.listeners.http
@@ -71,6 +72,7 @@ def put(
         max_size=max_size,
         media_type=media_type,
     )
+    refuse_clash(session.database, leave.key)
     url = leave.url(base or f"{scheme}://{http.host}:{http.port}", ticket.secret(http.secret, session.settings.data))
     if session.json:
         told = {"url": url, "method": "PUT", "key": leave.key, "version": leave.version, "max_size": max_size}

@@ -1,16 +1,33 @@
-"""Whether a file may come in under a key: what the key itself must be, and what is there already."""
+"""Whether a file may come in under a key: what the server keeps for itself, and what is there already."""
 
 from __future__ import annotations
 
 from wharfinger.errors import NameRefused
-from wharfinger.ledger import Namespace
+from wharfinger.ledger import Database
 from wharfinger.names import shown
 
+RECEIPTS = "receipts"
+"""The directory of every home that the server itself fills; see sftp.receipts."""
 
-def refuse_clash(namespace: Namespace, key: str) -> None:
-    """Raises NameRefused where `key` is a folder in the customers' tree, or lies below a file: no name may be both."""
+
+def is_receipt(key: str, home: str) -> bool:
+    """Whether `key` lies below the receipts of this home."""
+    return key.startswith(f"{home}/{RECEIPTS}/")
+
+
+def refuse_clash(database: Database, key: str) -> None:
+    """
+    Raises NameRefused where `key` is a folder in the customers' tree or lies below a file (no name may be both), and where it
+    belongs to the receipts of a home: they would hide it.
+    """
     words = key.split("/")
-    *above, entry = namespace.look(["/".join(words[:n]) for n in range(1, len(words) + 1)])
+    if RECEIPTS in words and any(is_receipt(f"{key}/", home) for home in _homes(database, words[0])):
+        raise NameRefused(
+            f"{shown(key)} cannot be written: the server makes what is in {RECEIPTS}/",
+            code="NAME_RESERVED",
+            fix="put it into another folder",
+        )
+    *above, entry = database.namespace.look(["/".join(words[:n]) for n in range(1, len(words) + 1)])
     if entry is not None and entry.kind == "dir":
         raise NameRefused(f"{shown(key)} is a folder", code="NAME_TAKEN", fix="put it under another name")
     for each in above:
@@ -18,3 +35,7 @@ def refuse_clash(namespace: Namespace, key: str) -> None:
             raise NameRefused(
                 f"{shown(each.path)} is a file, not a folder", code="NAME_TAKEN", fix="name another folder"
             )
+
+
+def _homes(database: Database, customer: str) -> set[str]:
+    return {customer, *(user.home.strip("/") for user in database.accounts.users())}

@@ -19,7 +19,7 @@ from wharfinger.ingest import Land, Upload
 from wharfinger.ingest.account import Account, Problem
 from wharfinger.ingest.name import refuse_clash
 from wharfinger.ingest.source import Found, Source
-from wharfinger.ledger import MANY, Catalog, Database, Ledger, Namespace
+from wharfinger.ledger import MANY, Catalog, Database, Ledger
 from wharfinger.model import Arrival, file_id
 from wharfinger.names import shown
 from wharfinger.store import Store
@@ -71,9 +71,9 @@ class Reconciler:
     ) -> None:
         self.source = source
         self._customer, self._weight, self._bucket = customer, weight, bucket
+        self._database = database
         self._ledger: Ledger = database.ledger
         self._catalog: Catalog = database.catalog
-        self._namespace: Namespace = database.namespace
         self._room, self._staging = store.staging, Staging(store.staging)
         self._land, self._hint = land, hint
         self._min_free = min_free  # bytes
@@ -202,7 +202,7 @@ class Reconciler:
         self._staging.discard(staged.id)
 
     def _admit(self, found: Found) -> None:
-        refuse_clash(self._namespace, found.key)
+        refuse_clash(self._database, found.key)
         free = shutil.disk_usage(self._room).free
         if free - found.size < self._min_free:
             raise NoSpace(
@@ -214,7 +214,7 @@ class Reconciler:
         """Whether what stays in its place has only changed outwardly (its permissions, a further name) since it was landed."""
         if not self.source.keeps:
             return False
-        [entry] = self._namespace.look([found.key])
+        [entry] = self._database.namespace.look([found.key])
         return (
             entry is not None
             and (entry.kind, entry.sha256) == ("file", sha256)

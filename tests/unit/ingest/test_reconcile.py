@@ -118,6 +118,14 @@ def test_a_name_that_is_a_folder_in_the_tree_is_told(drop: Drop) -> None:
     assert drop.left() == ["a"]
 
 
+def test_a_name_below_the_receipts_is_told(tmp_path: Path) -> None:
+    with Drop(tmp_path, prefix="receipts/") as drop:
+        drop.write("a.csv")
+        account = drop.look()
+        assert [(each.code, each.file) for each in account.problems] == [("NAME_RESERVED", "a.csv")]
+        assert (drop.left(), drop.records(), account.unaccounted) == (["a.csv"], [], 1)
+
+
 def test_a_disk_without_room_leaves_all_where_it_is(drop: Drop) -> None:
     drop.write("a.csv")
     drop.anew(min_free=1 << 60)

@@ -77,7 +77,7 @@ class Door:
     ) -> None:
         self._secret, self._bucket = secret, bucket
         self._store, self._staging = store, Staging(store.staging)
-        self._catalog, self._namespace = database.catalog, database.namespace
+        self._database, self._catalog = database, database.catalog
         self._customers, self._land = customers, land
         self._min_free, self._idle_s, self._clock = min_free, idle_s, clock
 
@@ -134,7 +134,7 @@ class Door:
 
     def _admit(self, allowed: Ticket, promise: _Promise) -> None:
         try:
-            refuse_clash(self._namespace, allowed.key)
+            refuse_clash(self._database, allowed.key)
         except NameRefused as exc:
             raise Denied(409, exc.code, str(exc)) from exc
         if shutil.disk_usage(self._store.staging).free - (promise.size or 0) < self._min_free:

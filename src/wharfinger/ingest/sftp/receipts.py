@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from wharfinger.errors import NotFound
+from wharfinger.ingest.name import RECEIPTS, is_receipt
 from wharfinger.ledger import Catalog, Entry, Filter, User, receipt, signature
 from wharfinger.ledger.keyring import Keyring
 from wharfinger.ledger.receipt import Kind
 from wharfinger.model import FileRecord
 from wharfinger.names import PART, nfc
-
-DIRECTORY = "receipts"
-"""Its name in the home."""
 
 _DAY_S = 86400
 _NAME = re.compile(r".*~([0-9A-Z]{26})\.(arrival|outcome)\.json", re.DOTALL)
@@ -33,13 +31,13 @@ class Receipts:
     def __init__(self, user: User, catalog: Catalog, keyring: Keyring) -> None:
         self._catalog, self._keyring = catalog, keyring
         self._home = user.home.strip("/")
-        self.root = f"{self._home}/{DIRECTORY}"
+        self.root = f"{self._home}/{RECEIPTS}"
         below = f"{_SPECIAL.sub(_literal, self._home)}/*"
         self._theirs = Filter(customer=user.customer, name="" if self._home == user.customer else below)
 
     def covers(self, key: str) -> bool:
         """Whether `key` lies in it: the directory itself is one like any other."""
-        return key.startswith(f"{self.root}/")
+        return is_receipt(key, self._home)
 
     def lists(self, path: str) -> bool:
         """Whether what the directory `path` holds is told here."""

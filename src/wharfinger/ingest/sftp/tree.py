@@ -10,8 +10,8 @@ import stat
 import time
 
 from wharfinger.errors import NameRefused
+from wharfinger.ingest.name import RECEIPTS, is_receipt
 from wharfinger.ingest.sftp import codec
-from wharfinger.ingest.sftp.receipts import DIRECTORY as RECEIPTS
 from wharfinger.ledger import Entry, User
 from wharfinger.names import key_fault, shown
 
@@ -60,8 +60,9 @@ class Tree:
     def place(self, path: str) -> str:
         """Like `key`, for what writes. Raises NameRefused below the receipts."""
         key = self.key(path)
-        if key.startswith(f"{self._home}/{RECEIPTS}/"):
-            raise NameRefused(f"{self.path(key)} cannot be written: the server makes what is in /{RECEIPTS}")
+        if is_receipt(key, self._home):
+            why = f"{self.path(key)} cannot be written: the server makes what is in /{RECEIPTS}"
+            raise NameRefused(why, code="NAME_RESERVED", fix="send it into another folder")
         return key
 
     def own(self, path: str) -> str:
