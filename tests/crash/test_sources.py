@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rig.account import Account, calm
-from rig.serving import CONFIG, Keeper, children, prepare, wharf
+from rig.serving import CONFIG, Keeper, children, is_stopped, prepare, wharf
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
@@ -73,9 +73,10 @@ def stopped_at(point: str, root: Path) -> Iterator[int]:
     there = root / "stopped"
     env = {"WHARF_CRASH": point, "WHARF_CRASH_SIGNAL": "SIGSTOP", "WHARF_CRASH_ONCE": str(there)}
     with Keeper(root, env) as keeper:
-        wait_until("it stands still", there.exists)
-        time.sleep(0.2)
-        yield children(keeper.sessions[-1])["sources"]
+        wait_until("it has come there", there.exists)
+        watch = children(keeper.sessions[-1])["sources"]
+        wait_until("it stands still", lambda: is_stopped(watch))
+        yield watch
 
 
 @pytest.mark.parametrize("point", ["intake.staged", "source.landed", "folder.aside"])

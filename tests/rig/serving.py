@@ -213,9 +213,19 @@ def unreaped(parent: int) -> list[int]:
 
 def is_alive(pid: int | str) -> bool:
     """Whether the process is there and no zombie."""
+    return state(pid) not in "ZX"
+
+
+def is_stopped(pid: int | str) -> bool:
+    """Whether SIGSTOP has reached the process."""
+    return state(pid) == "T"
+
+
+def state(pid: int | str) -> str:
+    """Its letter in proc(5); X where it is gone."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return "X"
 
 
 def free_port() -> int:
