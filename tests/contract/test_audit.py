@@ -189,3 +189,38 @@ def test_those_who_try_in_the_same_minute_make_one(open_database: Callable[[], D
     with ThreadPoolExecutor(4) as threads:
         made = list(threads.map(lambda database: cover(database.audit, MINUTE)[0], databases))
     assert sum(each is not None for each in made) == 1
+
+
+def test_what_no_checkpoint_covers_has_waited_since_the_last_one(audit: Audit, ledger: Ledger, clock: Clock) -> None:
+    assert audit.waits_since() is None
+    arrived(ledger, 2, at=START)
+    assert audit.waits_since() == START
+    clock.forward(5)
+    cover(audit)
+    assert audit.waits_since() is None
+    clock.forward(5)
+    ledger.settle([transferred(claimed(ledger))])
+    assert audit.waits_since() == START + 5
+
+
+def test_published_keys_are_known_to_all_in_their_order(open_database: Callable[[], Database]) -> None:
+    one, other = open_database().audit, open_database().audit
+    assert one.publish([]) == []
+    assert one.publish([b'"b"', b'"a"']) == [b'"b"', b'"a"']
+    assert other.publish([b'"a"', b'"c"']) == [b'"b"', b'"a"', b'"c"']
+    assert other.publish([b'"c"']) == one.publish([]) == [b'"b"', b'"a"', b'"c"']
+
+
+def test_keys_of_another_ring_are_not_published_unless_it_begins_anew(audit: Audit) -> None:
+    audit.publish([b'"a"'])
+    assert audit.publish([b'"x"', b'"y"']) == [b'"a"']
+    assert audit.publish([b'"x"', b'"y"'], anew=True) == [b'"a"', b'"x"', b'"y"']
+    assert audit.publish([b'"y"', b'"z"']) == [b'"a"', b'"x"', b'"y"', b'"z"']
+
+
+def test_of_rings_that_are_published_at_once_one_is_the_ledgers(open_database: Callable[[], Database]) -> None:
+    databases = [open_database() for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(lambda n: databases[n].audit.publish([b"%d" % n]), range(4)))
+    assert len(databases[0].audit.publish([])) == 1
+    assert told == [told[0]] * 4

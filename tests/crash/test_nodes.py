@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -19,10 +20,11 @@ import pytest
 
 from rig import buckets, postgres
 from rig.account import Account, calm
-from rig.serving import CONFIG, LEASE_S, Keeper, prepare
+from rig.serving import CONFIG, LEASE_S, Keeper, prepare, wharf
 from rig.uploading import upload
 from rig.waiting import wait_until
 from rig.wire import Wire
+from wharfinger.ledger.keyring import NAME
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +74,8 @@ def sail(root: Path, sent: Mapping[str, bytes], storm: Storm, *, harms: int) -> 
         tries = {name: n for client in clients for name, n in client.result().items()}
         account.settle(200)
         account.check(sent, tries)
+        for node in running:
+            assert wharf(node.directory, "audit", "verify")["findings"] == []
     return tries
 
 
@@ -97,8 +101,11 @@ def nodes(root: Path) -> Iterator[list[Node]]:
             text = text.replace("directory: ./out", f"directory: {root / 'node-0' / 'out'}")
             if n:
                 (directory / "wharf.yaml").write_text(text)
+                (directory / "data").mkdir()
+                shutil.copy(root / "node-0" / "data" / NAME, directory / "data")
             else:
                 prepare(directory, text)
+                wharf(directory, "signing", "list")
             running.append(Node(directory, stack.enter_context(Keeper(directory)), wires))
         for node in running:
             node.keeper.await_ready()

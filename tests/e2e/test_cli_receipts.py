@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from rig.command import Wharf
+from rig.command import CONFIG, Wharf
 from rig.serving import Serving, prepare, sftp
 from rig.serving import wharf as ask
 from rig.waiting import wait_until
@@ -105,6 +105,82 @@ def test_receipts_hold_across_rotations(wharf: Wharf, receipt: Path) -> None:
 def test_the_key_is_made_by_init(empty: Wharf) -> None:
     assert empty("init").code == 0
     assert (empty.place / "data/signing-keys.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> tuple[Wharf, Wharf]:
+    """Two data directories on one ledger; the first has made the key."""
+    here, there = Wharf(tmp_path / "here"), Wharf(tmp_path / "there")
+    for node in (here, there):
+        node.write("wharf.yaml", f"{CONFIG}ledger: sqlite://{tmp_path}/ledger.db\nstore: file://{tmp_path}/store\n")
+    key(here)
+    return here, there
+
+
+def lend(here: Wharf, there: Wharf) -> None:
+    """As the operator copies it."""
+    there.write("data/signing-keys.json", (here.place / "data/signing-keys.json").read_bytes()).chmod(0o600)
+
+
+def doctor(node: Wharf) -> list[dict[str, str]]:
+    return [each for each in node("doctor", "--json").json["findings"] if each["part"] == "signing keys"]
+
+
+def test_a_node_without_the_keys_of_the_ledger_does_not_sign(nodes: tuple[Wharf, Wharf]) -> None:
+    here, there = nodes
+    file_id = put(there)
+    for words in (
+        ("receipt", file_id),
+        ("serve",),
+        ("signing", "list"),
+        ("audit", "checkpoint"),
+        ("evidence", file_id),
+    ):
+        said = there.refused(*words, code="SIGNING_KEYS_FOREIGN", exit=1)
+        assert "copy signing-keys.json" in said
+    (found,) = doctor(there)
+    assert (found["verdict"], "copy signing-keys.json" in found["fix"]) == ("fail", True)
+    lend(here, there)
+    assert [each["verdict"] for each in doctor(there)] == ["ok"]
+    assert there("receipt", file_id).out == here("receipt", file_id).out
+
+
+def test_what_any_node_signs_is_verified_by_any_also_after_a_rotation(nodes: tuple[Wharf, Wharf]) -> None:
+    here, there = nodes
+    lend(here, there)
+    file_id = put(there)
+    there("audit", "checkpoint")
+    new = here("signing", "rotate", "--yes", "--json").json["id"]
+    put(there, "b.csv")
+    here("audit", "checkpoint")
+    for one, other in ((here, there), (there, here)):
+        other.write("r.json", one("receipt", file_id).out)
+        assert other("receipt", "verify", "r.json").code == 0
+        assert other("audit", "verify", "--json").json["findings"] == []
+    assert [row["state"] for row in there("signing", "list", "--json").json] == ["signs", "elsewhere"]
+    there.refused("signing", "rotate", "--yes", code="USAGE", exit=2)
+    assert new in there.refused("evidence", file_id, code="UNPROVEN", exit=1)
+    assert [(each["verdict"], new in each["fix"]) for each in doctor(there)] == [("ok", False), ("fail", True)]
+    lend(here, there)
+    assert there("evidence", file_id, "-o", "e.zip").code == 0
+    assert [row["state"] for row in there("signing", "list", "--json").json] == ["signed", "signs"]
+
+
+def test_where_the_keys_are_lost_a_node_begins_anew(nodes: tuple[Wharf, Wharf]) -> None:
+    here, there = nodes
+    lost = here("signing", "list", "--json").json[0]["id"]
+    put(here)
+    here("audit", "checkpoint")
+    there.refused("signing", "begin", code="USAGE", exit=2)
+    new = there("signing", "begin", "--yes", "--json").json["id"]
+    assert [(row["id"], row["state"]) for row in there("signing", "list", "--json").json] == [
+        (new, "signs"),
+        (lost, "stranger"),
+    ]
+    assert [each["verdict"] for each in doctor(there)] == ["ok", "warn"]
+    assert [each["verdict"] for each in doctor(here)] == ["ok", "fail"]
+    (finding,) = there("audit", "verify", "--json").json["findings"]
+    assert lost in finding["message"]
 
 
 @pytest.mark.slow

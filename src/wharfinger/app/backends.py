@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from wharfinger.errors import ConfigError, UsageError
-from wharfinger.ledger import Catalog, Database, Hint
+from wharfinger.ledger import Audit, Catalog, Database, Hint
 from wharfinger.ledger.hint import DatagramHint
 from wharfinger.store import Store, Target, disk
 
@@ -109,11 +109,11 @@ def open_hint(settings: Place) -> Hint:
     return cast(Hint, _load(HINTS[scheme])(place)) if scheme in HINTS else DatagramHint(settings.data / "run")
 
 
-def open_keyring(settings: Place) -> Keyring:
-    """The keys that this installation signs with; the first is made when there is none. Raises LedgerError."""
-    from wharfinger.ledger.keyring import Keyring
+def open_keyring(settings: Place, audit: Audit) -> Keyring:
+    """The keys that this installation signs with; see trust.join. Raises LedgerError."""
+    from wharfinger.ledger import trust
 
-    return Keyring(settings.data)
+    return trust.join(settings.data, audit)
 
 
 def open_targets(settings: Settings, store: Store) -> Mapping[str, Target]:

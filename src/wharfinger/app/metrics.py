@@ -40,7 +40,10 @@ def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
     from wharfinger.store.space import disks
     from wharfinger.telemetry.metrics import Reading
 
-    yield from readings(database.catalog.counts(), time.time())
+    now = time.time()
+    yield from readings(database.catalog.counts(), now)
+    since = database.audit.waits_since()
+    yield Reading("wharf_checkpoint_age_seconds", 0.0 if since is None else max(0.0, now - since))
     for path, free in disks(store_path(settings), settings.data).items():
         yield Reading("wharf_free_bytes", free, (str(path),))
     yield Reading("wharf_min_free_bytes", settings.min_free)

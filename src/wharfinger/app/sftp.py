@@ -52,7 +52,7 @@ async def _listen(settings: Settings, bound: socket.socket, landing: Landing) ->
         store=store,
         staging=Staging(store.staging),
         database=database,
-        keyring=open_keyring(settings),
+        keyring=open_keyring(settings, database.audit),
         land=landing,
         prepare=partial(prepare, store, settings.bucket),
         customers=settings.customers,

@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wharfinger.app.backends import open_database, open_hint, open_store
+from wharfinger.app.backends import open_database, open_hint, open_keyring, open_store
 from wharfinger.app.http import check_http
 from wharfinger.app.metrics import forget_figures
 from wharfinger.engine.supervise import Child, Notice, Supervisor
@@ -36,11 +36,12 @@ _BIND_FIXES = {
 def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     """
     Keep the listeners, the workers and what watches the sources alive until SIGTERM or SIGINT; False where a second signal left
-    them no time to finish. `notice` hears of every start and death. Raises LedgerError where the ledger was lost, ConfigError
-    for unusable host keys.
+    them no time to finish. `notice` hears of every start and death. Raises LedgerError where the ledger was lost, or is signed with
+    other keys than this node's, ConfigError for unusable host keys.
     """
     database = open_database(settings)
     _refuse_lost(database, settings)
+    open_keyring(settings, database.audit)
     if settings.listeners.sftp:
         _check_host_keys(settings.listeners.sftp, settings.data)
     if settings.listeners.http:

@@ -32,7 +32,9 @@ def work(settings: Settings, *, express: bool = False) -> None:
         batch=settings.workers.batch,
         lease_s=settings.workers.lease_s,
         express=express,
-        checkpoint=Checkpointer(database.audit, signer(open_keyring(settings)), settings.workers.checkpoint_s),
+        checkpoint=Checkpointer(
+            database.audit, signer(open_keyring(settings, database.audit)), settings.workers.checkpoint_s
+        ),
         meter=meter(settings),
     )
     process.stop_by(worker.stop, line)

@@ -48,7 +48,7 @@ def verify(session: Session, kept: Path | None) -> int:
     key of this installation. `wharf serve` may run meanwhile. The first 20 findings are shown, the others counted; with --json all
     are listed, as they are found.
     """
-    catalog, audit, holds = session.database.catalog, session.database.audit, session.keyring.holds
+    catalog, audit, holds = session.database.catalog, session.database.audit, session.trust.holds
     known = signature.read(kept.read_bytes()) if kept else None
     _check(known, session)
     if session.json:
@@ -88,7 +88,7 @@ def checkpoint(session: Session) -> None:
 
 
 def _check(kept: Signed | None, session: Session) -> None:
-    if kept and not session.keyring.holds(kept):
+    if kept and not session.trust.holds(kept):
         raise Unproven(
             f"the kept checkpoint is not signed by a key of this installation ({kept.key})", fix="wharf signing list"
         )

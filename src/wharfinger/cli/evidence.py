@@ -14,6 +14,7 @@ from wharfinger.cli.words import many, size
 from wharfinger.errors import Unproven
 from wharfinger.ledger import evidence, receipt
 from wharfinger.ledger.checkpoint import signer
+from wharfinger.ledger.keyring import NAME
 from wharfinger.model import Event, FileRecord
 
 LOOKS = 5
@@ -39,6 +40,11 @@ def command(session: Session, file_id: str, output: Path | None) -> None:
     """
     record, events = _settled(session, choose.file(session, file_id).file_id)
     found = receipt.receipts(record, events)
+    if newer := session.trust.newer():
+        said = f"key {newer[-1].id} has replaced this node's: who gets the bundle could not tell that it is yours"
+        raise Unproven(
+            said, fix=f"make it where `wharf signing list` says that {newer[-1].id} signs, or copy its {NAME}"
+        )
     bundle = evidence.bundle(public.file(record), found, events, session.database.audit, session.keyring)
     path = output or Path(f"evidence-{record.file_id}.zip")
     path.write_bytes(bundle)

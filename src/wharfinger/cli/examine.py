@@ -21,7 +21,7 @@ from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
 from wharfinger.ingest.account import accounts
 from wharfinger.ingest.rebuild import lost
-from wharfinger.ledger import keyring
+from wharfinger.ledger import keyring, trust
 from wharfinger.model import State
 from wharfinger.store.space import disks
 
@@ -34,6 +34,8 @@ SAMPLE = 200
 SHOWN = 20
 """How many lost objects are told one by one."""
 
+LATE = 10
+"""How many checkpoints in a row may be missing before it is told."""
 
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 """Where to ask for what listens on every address."""
@@ -205,16 +207,38 @@ def _host_keys(session: Session) -> Iterator[Finding]:
 
 
 def _signing_keys(session: Session) -> Iterator[Finding]:
-    if not (session.settings.data / keyring.NAME).exists():
+    data, audit = session.settings.data, session.database.audit
+    if not (data / keyring.NAME).exists():
+        if known := audit.publish([]):
+            raise trust.foreign(data, known)
         yield Finding("signing keys", "ok", "the first is made when something is signed")
         return
-    ring = session.keyring
+    ring = keyring.Keyring(data)
+    here = trust.Trust(ring, audit)
+    if here.is_foreign():
+        raise trust.foreign(data, audit.publish([]))
+    yield Finding("signing keys", "ok", f"{here.own[-1].id} signs")
     if ring.path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         yield Finding(
             "signing keys", "fail", f"others may read {ring.path}", f"chmod 600 {ring.path}; wharf signing rotate"
         )
+    if newer := here.newer():
+        said = f"this node signs with {here.own[-1].id}, which {newer[-1].id} has replaced"
+        yield Finding("signing keys", "fail", said, f"copy {keyring.NAME} from the node where {newer[-1].id} signs")
+    for key in here.strangers():
+        said = f"the ledger knows key {key.id} (since {key.since}), and no key of this node vouches for it"
+        fix = f"if it was lost, nothing; if another node signs with it, copy one {keyring.NAME} to all; else ask who wrote into the ledger"
+        yield Finding("signing keys", "fail" if key.since > here.own[-1].since else "warn", said, fix)
+
+
+def _checkpoints(session: Session) -> Iterator[Finding]:
+    since = session.database.audit.waits_since()
+    age = time.time() - since if since is not None else 0.0
+    if age > LATE * session.settings.workers.checkpoint_s:
+        said = f"the histories of files have been under no new checkpoint for {span(age)}"
+        yield Finding("checkpoints", "warn", said, "wharf serve makes them; by hand: wharf audit checkpoint")
     else:
-        yield Finding("signing keys", "ok", f"{ring.public()[-1].id} signs, for its owner alone")
+        yield Finding("checkpoints", "ok", "what has happened is signed, or will be within a minute")
 
 
 def _port(session: Session) -> Iterator[Finding]:
@@ -332,6 +356,7 @@ PARTS: Mapping[str, Callable[[Session], Iterator[Finding]]] = {
     "users": _users,
     "host key": _host_keys,
     "signing keys": _signing_keys,
+    "checkpoints": _checkpoints,
     "sftp": _port,
     "metrics": _metrics,
     "sources": _sources,

@@ -103,7 +103,7 @@ def verify(session: Session, paths: tuple[Path, ...], keys: tuple[str, ...], con
     Trusted are this installation's own keys, present and past, or those given by --key; with these, no installation is needed.
     """
     trusted = [_public(key) for key in keys]
-    holds = (lambda signed: any(signed.is_by(key) for key in trusted)) if trusted else session.keyring.holds
+    holds = (lambda signed: any(signed.is_by(key) for key in trusted)) if trusted else session.trust.holds
     shown = [each for path in paths for each in _read(path)]
     for each in shown:
         each.problems += _signature(each.signed, holds)

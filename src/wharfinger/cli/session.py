@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wharfinger.config.settings import Settings
     from wharfinger.ledger import Database, Hint
     from wharfinger.ledger.keyring import Keyring
+    from wharfinger.ledger.trust import Trust
     from wharfinger.store import Store
 
 
@@ -64,10 +65,17 @@ class Session:
 
     @cached_property
     def keyring(self) -> Keyring:
-        """The keys that this installation signs with."""
+        """The keys that this installation signs with. Raises LedgerError where this node's are not those of the ledger."""
         from wharfinger import app
 
-        return app.open_keyring(self.place)
+        return app.open_keyring(self.place, self.database.audit)
+
+    @property
+    def trust(self) -> Trust:
+        """Whose signatures hold."""
+        from wharfinger.ledger.trust import Trust
+
+        return Trust(self.keyring, self.database.audit)
 
     @cached_property
     def store(self) -> Store:

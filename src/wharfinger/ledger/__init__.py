@@ -413,6 +413,20 @@ class Audit(Protocol):
         """How far the history of each of these files is covered."""
         ...
 
+    def waits_since(self) -> float | None:
+        """
+        None where checkpoints cover all that has happened; else when the last one was made (epoch s, UTC), and where there is none,
+        when the first file came.
+        """
+        ...
+
+    def publish(self, keys: Sequence[bytes], *, anew: bool = False) -> list[bytes]:
+        """
+        Make public keys known to all who share the ledger (documents, see ledger.trust), and answer all that are known, oldest first.
+        Where others are known and none of these is, nothing is added, but for `anew`. Safe to repeat, and by several at once.
+        """
+        ...
+
 
 class Database(Protocol):
     """One database and the ports over it. Safe to use from several threads; each process opens its own."""

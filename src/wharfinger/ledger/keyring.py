@@ -46,6 +46,16 @@ class PublicKey:
         endorsement = self.endorsement and self.endorsement.document()
         return {"id": self.id, "public": self.public, "since": self.since, "endorsement": endorsement}
 
+    def __bytes__(self) -> bytes:
+        """One text for each key, in canonical JSON."""
+        return signature.canonical(self.document())
+
+    def is_endorsed_by(self, other: PublicKey) -> bool:
+        """Whether the holder of `other` has signed that this key follows."""
+        stated = {"type": ENDORSEMENT, "key": self.id, "public": self.public, "since": self.since}
+        signed = self.endorsement
+        return signed is not None and signed.statement == stated and signed.is_by(other.public)
+
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
@@ -116,10 +126,11 @@ def _new(before: tuple[PublicKey, ...], now: float, endorse: Callable[[Statement
 
 def _parsed(text: bytes) -> _Ring:
     said = orjson.loads(text)
-    return _Ring(bytes.fromhex(said["private"]), tuple(_public(key) for key in said["keys"]))
+    return _Ring(bytes.fromhex(said["private"]), tuple(public(key) for key in said["keys"]))
 
 
-def _public(said: Mapping[str, Any]) -> PublicKey:
+def public(said: Mapping[str, Any]) -> PublicKey:
+    """The key of this document."""
     by = said["endorsement"]
     endorsement = by and Signed(by["statement"], by["key"], by["signature"])
     return PublicKey(said["id"], said["public"], said["since"], endorsement)

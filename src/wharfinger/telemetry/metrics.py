@@ -80,6 +80,11 @@ READ = (
     Metric("wharf_unrouted_files", "gauge", "Files that no pipeline takes."),
     Metric("wharf_held_files", "gauge", "Files that wait because their pipeline is paused."),
     Metric(
+        "wharf_checkpoint_age_seconds",
+        "gauge",
+        "Age of the last signed checkpoint while something awaits the next; 0 where all is covered.",
+    ),
+    Metric(
         "wharf_unaccounted_files", "gauge", "Files that lie in a source and are not in custody; 0 is good.", ("source",)
     ),
     Metric("wharf_source_up", "gauge", "1 where the last look at a source could be had, else 0.", ("source",)),

@@ -37,6 +37,11 @@ SELECT coalesce((SELECT max(n) FROM audit_leaf WHERE file_id = wanted.id), 0),
 FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(id, place) ORDER BY wanted.place
 """
 
+_WAITS_SINCE = """
+SELECT coalesce((SELECT at FROM audit_checkpoint ORDER BY n DESC LIMIT 1), (SELECT min(at) FROM file))
+WHERE EXISTS (SELECT 1 FROM audit_pending)
+"""
+
 _CHECKPOINTS = "SELECT n, at, signed FROM audit_checkpoint"
 
 
@@ -85,6 +90,29 @@ class PostgresAudit:
     def coverage(self, files: Sequence[str]) -> list[Coverage]:
         """See Audit."""
         return [Coverage(*found) for found in self._connections.read(lambda db: rows(db, _COVERAGE, [*files]))]
+
+    def waits_since(self) -> float | None:
+        """See Audit."""
+        found = self._connections.read(lambda db: first(db, _WAITS_SINCE))
+        return found[0] / 1_000_000 if found else None
+
+    def publish(self, keys: Sequence[bytes], *, anew: bool = False) -> list[bytes]:
+        """See Audit."""
+
+        def work(tx: Transaction) -> list[bytes]:
+            locked(tx, "keys")
+            known = _keys(tx)
+            if anew or not known or set(keys) & set(known):
+                new = [key.decode() for key in keys if key not in known]
+                tx.execute("INSERT INTO audit_key(document) SELECT * FROM unnest(%s::text[])", (new,))
+            return _keys(tx)
+
+        known = self._connections.read(_keys)
+        return known if set(keys) <= set(known) else self._connections.write(work)
+
+
+def _keys(db: Transaction) -> list[bytes]:
+    return [key.encode() for (key,) in rows(db, "SELECT document FROM audit_key ORDER BY n")]
 
 
 def _is_due(db: Transaction, now: float, every_s: float, limit: int) -> bool:

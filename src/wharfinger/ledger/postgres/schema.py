@@ -105,7 +105,11 @@ CREATE UNLOGGED TABLE life (one boolean PRIMARY KEY DEFAULT true CHECK (one), id
 INSERT INTO life(id) VALUES (gen_random_uuid());
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
+VERSION_6 = """
+CREATE TABLE audit_key (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, document text NOT NULL UNIQUE);
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

@@ -27,6 +27,11 @@ SELECT coalesce((SELECT max(n) FROM audit_leaf WHERE file_id = wanted.value), 0)
 FROM json_each(?) wanted ORDER BY wanted.key
 """
 
+_WAITS_SINCE = """
+SELECT coalesce((SELECT at FROM audit_checkpoint ORDER BY n DESC LIMIT 1), (SELECT min(at) FROM file))
+WHERE EXISTS (SELECT 1 FROM audit_pending)
+"""
+
 
 class SqliteAudit:
     """See Audit."""
@@ -75,6 +80,28 @@ class SqliteAudit:
         """See Audit."""
         with self._connections.reading() as db:
             return [Coverage(n, bool(awaits)) for n, awaits in rows(db, _COVERAGE, many(files))]
+
+    def waits_since(self) -> float | None:
+        """See Audit."""
+        with self._connections.reading() as db:
+            found = first(db, _WAITS_SINCE)
+        return found[0] / 1_000_000 if found else None
+
+    def publish(self, keys: Sequence[bytes], *, anew: bool = False) -> list[bytes]:
+        """See Audit."""
+        with self._connections.reading() as db:
+            known = _keys(db)
+        if set(keys) <= set(known):
+            return known
+        with self._connections.writing() as tx:
+            known = _keys(tx)
+            if anew or not known or set(keys) & set(known):
+                insert(tx, "audit_key(document)", [(key.decode(),) for key in keys if key not in known])
+            return _keys(tx)
+
+
+def _keys(db: apsw.Connection) -> list[bytes]:
+    return [key.encode() for (key,) in rows(db, "SELECT document FROM audit_key ORDER BY n")]
 
 
 def _is_due(db: apsw.Connection, now: float, every_s: float, limit: int) -> bool:

@@ -111,7 +111,12 @@ CREATE INDEX run_spent ON run(id)
   WHERE checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued';
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
+VERSION_7 = """
+-- The public keys of all who sign for this ledger, as JSON (see ledger.trust).
+CREATE TABLE audit_key (n INTEGER PRIMARY KEY, document TEXT NOT NULL UNIQUE) STRICT;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 
