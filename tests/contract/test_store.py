@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,6 +264,17 @@ def test_what_was_prepared_is_kept_only_when_it_is_put(store: Store, many: int) 
     assert not put.path.exists()
     assert listed(store) == [put.ref]
     assert hashlib.sha256(content(store, put.ref)).hexdigest() == put.ref.sha256
+
+
+def test_the_same_file_that_two_prepare_at_the_same_time_is_one_object(store: Store) -> None:
+    """A URL that is used twice: neither knows of the other."""
+    data = hashlib.sha256(b"large").digest() * 600_000
+    first = a_put(store, data)
+    both = [first, replace(a_put(store, data), ref=first.ref)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(store.prepare, both))
+    assert [store.put([put]) for put in both] == [[None], [None]]
+    assert listed(store) == [first.ref]
 
 
 def test_copying_again_changes_nothing(store: Store) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from rig import buckets
 from rig.clients import need
+from rig.proxy import proxied
 from rig.serving import CONFIG, Serving, prepare, put, sftp, wharf
 from rig.waiting import wait_until
 
 pytestmark = pytest.mark.slow
+
+HTTP = ("listeners: {", "listeners: {http: {port: 0}, ")
 
 
 def configure(directory: Path, *, shared: Path | None = None, landing: str = "inbox") -> None:
@@ -71,6 +77,37 @@ def test_a_partners_file_is_received_kept_in_the_bucket_delivered_and_given_back
     assert wharf(tmp_path, "store", "verify")["problems"] == []
     assert [*buckets.a_store(tmp_path)._client.list("again")] == []
     assert wharf(tmp_path, "doctor")
+
+
+def test_nobody_waits_while_a_large_upload_by_url_is_sent_to_the_bucket(tmp_path: Path) -> None:
+    """Not even where its URL is used twice at the same time."""
+    large = random.Random(7).randbytes(20 << 20)
+    (tmp_path / "large").write_bytes(large)
+    (tmp_path / "small").write_bytes(b"small")
+    is_open = threading.Event()
+    with proxied(buckets.moto()) as proxy, ExitStack() as stack:
+        store = f"store: {buckets.url(tmp_path, endpoint=proxy.endpoint)}\n"
+        prepare(tmp_path, CONFIG.replace("data: ./data\n", "data: ./data\n" + store).replace(*HTTP))
+        base = stack.enter_context(Serving(tmp_path)).ready["http"]["url"]
+        urls = [wharf(tmp_path, "sign", "put", f"inbound/{name}", "--base", base)["url"] for name in ("large", "small")]
+        proxy.harm = lambda asked: "" if "partNumber" not in asked.path or is_open.wait(60) else "drop"
+        sending = [curl(tmp_path / "large", urls[0]) for _ in range(2)]
+        try:
+            wait_until("it is on its way", lambda: any("partNumber" in asked.path for asked in proxy.asked))
+            assert curl(tmp_path / "small", urls[1]).communicate(timeout=30)[0] == "201"
+            assert [each.poll() for each in sending] == [None, None]
+        finally:
+            is_open.set()
+        assert {each.communicate(timeout=60)[0] for each in sending} <= {"200", "201"}
+        sizes = {file["key"]: file["size"] for file in settled(tmp_path, 2)}
+        assert sizes == {"acme/inbound/large": len(large), "acme/inbound/small": 5}
+        assert len(objects(tmp_path, "inbox")) == 2
+        assert wharf(tmp_path, "store", "verify")["problems"] == []
+
+
+def curl(body: Path, url: str) -> subprocess.Popen[str]:
+    command = [need("curl"), "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-T", str(body), url]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_ledger_is_rebuilt_from_the_bucket_alone(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ Land = Callable[[Sequence[Upload]], Answers]
 
 
 def prepare(store: Store, bucket: str, upload: Upload) -> Upload:
-    """Do ahead of `land` what takes long with a large upload: answers it, prepared. It is not in custody yet. Raises StoreError."""
+    """Do ahead of `land` what takes long with a large upload: answers what to land. It is not in custody yet. Raises StoreError."""
     ref = ObjectRef(bucket, upload.key, upload.version, upload.size, upload.sha256)
     store.prepare(Put(ref, upload.path, fd=upload.fd))
-    return replace(upload, is_prepared=True)
+    return replace(upload, is_prepared=not upload.is_repeated)
 
 
 def land(

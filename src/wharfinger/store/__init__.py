@@ -25,7 +25,7 @@ class Put:
     path: Path | str  # where the store stages (see Staging and Store.scratch)
     about: Mapping[str, Any] = field(default_factory=dict)  # JSON for the object's journal line: customer, user, ...
     fd: int | None = None  # an open descriptor of `path`, if the caller has one; stays the caller's to close
-    is_prepared: bool = False  # `Store.prepare` was called for it
+    is_prepared: bool = False  # `Store.prepare` was called for it, and nobody else can have put this `ref`
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import logging
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import orjson
@@ -21,7 +22,7 @@ from starlette.responses import Response
 
 from wharfinger.config.settings import Customer
 from wharfinger.errors import Corrupt, NameRefused, NoSpace, WharfingerError
-from wharfinger.ingest import Upload
+from wharfinger.ingest import Upload, prepare
 from wharfinger.ingest.http import ticket
 from wharfinger.ingest.http.ticket import Refused, Ticket
 from wharfinger.ingest.name import refuse_clash
@@ -29,6 +30,11 @@ from wharfinger.ledger import Database
 from wharfinger.model import Arrival, file_id
 from wharfinger.store import Store
 from wharfinger.store.staging import LARGE, Staged, Staging
+
+T = TypeVar("T")
+
+FINISHERS = 2
+"""Threads that hash, sync and send large uploads, so that nobody else waits behind them."""
 
 SLOWEST = 1000
 """Bytes a second that a body must come with on average, after a grace of the listener's `idle_s`."""
@@ -80,6 +86,11 @@ class Door:
         self._database, self._catalog = database, database.catalog
         self._customers, self._land = customers, land
         self._min_free, self._idle_s, self._clock = min_free, idle_s, clock
+        self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="http-finish")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._finishers.shutdown()
 
     async def put(self, request: Request) -> Response:
         """Take the body into custody: 201; or tell, by a status and a document, why not."""
@@ -97,7 +108,7 @@ class Door:
         self._admit(allowed, promise)
         async with self._staged() as staged:
             await self._receive(request, staged, allowed.max_size, promise)
-            size, sha256 = await _finish(staged)
+            size, sha256 = await self._finish(staged)
             if answer := self._settled(allowed, size, sha256):
                 return answer
             return await self._take(allowed, staged, size, sha256)
@@ -183,7 +194,7 @@ class Door:
                 raise Denied(408, "TOO_SLOW", f"less than {SLOWEST} bytes a second came")
         if promise.md5 and md5 and md5.digest() != promise.md5:
             raise Denied(400, "BAD_DIGEST", "the body does not have the Content-MD5 that was promised")
-        if promise.sha256 and bytes.fromhex((await _finish(staged))[1]) != promise.sha256:
+        if promise.sha256 and bytes.fromhex((await self._finish(staged))[1]) != promise.sha256:
             raise Denied(400, "BAD_DIGEST", "the body does not have the x-amz-checksum-sha256 that was promised")
 
     def _settled(self, allowed: Ticket, size: int, sha256: str) -> Response | None:
@@ -197,33 +208,36 @@ class Door:
 
     async def _take(self, allowed: Ticket, staged: Staged, size: int, sha256: str) -> Response:
         customer = allowed.key.partition("/")[0]
-        arrival = await self._land(
-            Upload(
-                path=staged.path,
-                key=allowed.key,
-                version=allowed.version,
-                size=size,
-                sha256=sha256,
-                customer=customer,
-                weight=self._customers[customer].weight,
-                source="http",
-                fd=staged.fd,
-                is_repeated=True,
-            )
+        upload = Upload(
+            path=staged.path,
+            key=allowed.key,
+            version=allowed.version,
+            size=size,
+            sha256=sha256,
+            customer=customer,
+            weight=self._customers[customer].weight,
+            source="http",
+            fd=staged.fd,
+            is_repeated=True,
         )
+        if size > LARGE:
+            upload = await self._aside(prepare, self._store, self._bucket, upload)
+        arrival = await self._land(upload)
         return _taken(201, arrival.file_id, allowed, size, sha256)
+
+    async def _finish(self, staged: Staged) -> tuple[int, str]:
+        """Size and SHA-256; of a large file in a thread, and durable, so that nobody waits behind it."""
+        if staged.size <= LARGE:
+            return staged.finish()
+        return await self._aside(_finish_large, staged)
+
+    async def _aside(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._finishers, work, *args)
 
     def _trouble(self, error: WharfingerError) -> Denied:
         """The machine's own trouble is for the log, not for strangers."""
         _log.error("an upload by URL failed", exc_info=error)
         return Denied(503, "UNAVAILABLE", "the file is not in custody; send it again later")
-
-
-async def _finish(staged: Staged) -> tuple[int, str]:
-    """Size and SHA-256; of a large file in a thread, and durable, so that nobody waits behind it."""
-    if staged.size < LARGE:
-        return staged.finish()
-    return await asyncio.to_thread(_finish_large, staged)
 
 
 def _finish_large(staged: Staged) -> tuple[int, str]:

@@ -54,7 +54,7 @@ async def serve(
         min_free=min_free,
         idle_s=settings.idle_s,
     )
-    listener = Listener(_config(settings, door), collector, settings)
+    listener = Listener(_config(settings, door), door, collector, settings)
     await listener.open(bound)
     return listener
 
@@ -133,8 +133,8 @@ class Guarded(H11Protocol):
 class Listener:
     """The server in this process's loop."""
 
-    def __init__(self, config: uvicorn.Config, collector: Collector, settings: Http) -> None:
-        self._config, self._collector, self._settings = config, collector, settings
+    def __init__(self, config: uvicorn.Config, door: Door, collector: Collector, settings: Http) -> None:
+        self._config, self._door, self._collector, self._settings = config, door, collector, settings
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
@@ -156,3 +156,4 @@ class Listener:
         for connection in list(self._state.connections):
             connection.transport.abort()
         await self._collector.close()
+        self._door.close()
