@@ -48,6 +48,9 @@ MOVES: Mapping[State, frozenset[State]] = {
 }
 """The legal moves of a run. Out of DONE, DEAD and CANCELLED leads only a replay."""
 
+ENDED = frozenset({State.DONE, State.DEAD, State.CANCELLED})
+"""In these a run has come to its end."""
+
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _BASE32 for b in _BASE32]
@@ -123,6 +126,17 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Purge:
+    """That the bytes of a file go for good, or are gone; its record and its history stay."""
+
+    at: float  # when it was ordered; epoch s
+    by: str  # who, or what, ordered it
+    rule: str  # of the configuration, whose time has come; "" where somebody chose the file
+    status: Status  # of the file, which is final
+    error: str = ""  # of the file: "CODE: message"
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One object that landed whole. `file_id` is its idempotency key."""
 
@@ -140,6 +154,7 @@ class Arrival:
     cost: float = 0.001  # s of the customer's fair share that this file takes
     mtime: float | None = None  # the sender's time of last modification; epoch s
     delivered: tuple[Delivered, ...] | None = None  # known from the journal alone, when a ledger is rebuilt
+    purge: Purge | None = None  # of one whose bytes are given up
     file_id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -321,6 +336,12 @@ class FileRecord:
     delivered: tuple[Delivered, ...] = ()
     owner: str = ""  # the worker that holds its run, while it is leased
     waits: int = 0  # children of its run that have not ended
+    purged: float | None = None  # since when its bytes are given up; epoch s
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it is under way."""
+        return self.state in ENDED and not self.waits
 
     @property
     def ref(self) -> ObjectRef:

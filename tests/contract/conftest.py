@@ -9,7 +9,7 @@ import pytest
 
 from rig import postgres
 from rig.databases import DATABASES, Clock
-from wharfinger.ledger import Accounts, Catalog, Database, Gates, Ledger, Namespace
+from wharfinger.ledger import Accounts, Catalog, Database, Gates, Ledger, Namespace, Purges
 
 
 @pytest.fixture
@@ -51,6 +51,11 @@ def ledger(database: Database) -> Ledger:
 @pytest.fixture
 def gates(database: Database) -> Gates:
     return database.gates
+
+
+@pytest.fixture
+def purges(database: Database) -> Purges:
+    return database.purges
 
 
 @pytest.fixture

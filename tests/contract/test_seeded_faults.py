@@ -41,6 +41,8 @@ SEEDS = [
         ledger.forgets_to_look_at_the_gate,
         "test_gates.py::test_what_is_put_aside_after_the_pipeline_was_resumed_is_in_line_again",
     ),
+    (ledger.purges_what_is_in_work, "test_purges.py::test_a_file_that_has_not_ended_keeps_its_bytes[sqlite]"),
+    (ledger.replays_without_bytes, "test_purges.py::test_a_file_without_bytes_cannot_be_replayed[sqlite]"),
     (ledger.hides_a_file, "test_catalog.py::test_pages_are_newest_first_and_have_each_file_once"),
     (ledger.shows_what_came_last, "test_namespace.py::test_an_older_version_that_comes_late_does_not"),
     (ledger.adds_over_another, "test_accounts.py::test_an_added_user_never_replaces_another"),

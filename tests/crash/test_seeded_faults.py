@@ -99,6 +99,16 @@ SEEDS = [
         "still not: all are transferred",
     ),
     (
+        engine.removes_without_a_note,
+        "test_purge.py::test_whoever_purges_is_killed_and_the_next_purge_does_the_rest[sqlite-local-purge.deleted]",
+        "assert {'stays",
+    ),
+    (
+        engine.takes_an_order_for_its_deed,
+        "test_purge.py::test_whoever_purges_is_killed_and_the_next_purge_does_the_rest[sqlite-local-purge.ordered]",
+        "assert 0 ==",
+    ),
+    (
         store.copies_without_a_look,
         "test_backup.py::test_an_object_that_has_rotted_is_not_taken_for_a_good_one",
         "assert 0 != 0",

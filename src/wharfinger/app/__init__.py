@@ -15,6 +15,7 @@ from wharfinger.app.backends import (
 )
 from wharfinger.app.http import receive
 from wharfinger.app.metrics import expose
+from wharfinger.app.retention import retain
 from wharfinger.app.sftp import listen
 from wharfinger.app.sources import reconcilers, watch
 from wharfinger.app.supervisor import bind, serve
@@ -36,6 +37,7 @@ __all__ = [
     "receive",
     "reconcilers",
     "registry",
+    "retain",
     "serve",
     "store_path",
     "watch",

@@ -35,9 +35,9 @@ _BIND_FIXES = {
 
 def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     """
-    Keep the listeners, the workers and what watches the sources alive until SIGTERM or SIGINT; False where a second signal left
-    them no time to finish. `notice` hears of every start and death. Raises LedgerError where the ledger was lost, or is signed with
-    other keys than this node's, ConfigError for unusable host keys.
+    Keep the listeners, the workers, what watches the sources and what keeps to the retention alive until SIGTERM or SIGINT; False where
+    a second signal left them no time to finish. `notice` hears of every start and death. Raises LedgerError where the ledger was lost, or
+    is signed with other keys than this node's, ConfigError for unusable host keys.
     """
     database = open_database(settings)
     _refuse_lost(database, settings)
@@ -59,6 +59,8 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     forget_figures(settings)
     if settings.sources:
         children.append(Child("sources", (*wharf, "watch")))
+    if settings.retention:
+        children.append(Child("retention", (*wharf, "retain")))
     hint = open_hint(settings)
     had_time = Supervisor(children, notice=notice, bereaved=partial(sweep, database.ledger, hint)).run()
     hint.close()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from wharfinger.cli import choose, public
 from wharfinger.cli.select import Selection
 from wharfinger.cli.session import Session
-from wharfinger.cli.show import Column
+from wharfinger.cli.show import Column, say
 from wharfinger.cli.words import many, size
 from wharfinger.errors import UsageError
 from wharfinger.model import FileRecord, Status
@@ -28,11 +28,13 @@ class Chosen(NamedTuple):
     file_id: str
     size: int  # bytes
     status: Status
+    has_ended: bool
+    is_purged: bool
 
     @classmethod
     def of(cls, record: FileRecord) -> Chosen:
         """What is kept of this record."""
-        return cls(record.file_id, record.size, record.status)
+        return cls(record.file_id, record.size, record.status, record.has_ended, record.purged is not None)
 
 
 def find(session: Session, ids: Sequence[str], selection: Selection, *, verb: str) -> list[Chosen]:
@@ -46,6 +48,26 @@ def find(session: Session, ids: Sequence[str], selection: Selection, *, verb: st
     if selection.partial:
         raise UsageError("a partial upload is no file yet", fix="its sender resumes it, or sends it again")
     return [Chosen.of(record) for record in selection.files(session.database.catalog)]
+
+
+def take_out_purged(found: Sequence[Chosen], *, named: bool) -> list[Chosen]:
+    """
+    Those whose bytes are there; how many are left out is said. Raises UsageError (PURGED) where these very files were `named` and
+    none is left.
+    """
+    there = [chosen for chosen in found if not chosen.is_purged]
+    gone = len(found) - len(there)
+    if gone and named and not there:
+        said = (
+            f"the bytes of {found[0].file_id} were purged"
+            if gone == 1
+            else f"the bytes of these {gone} files were purged"
+        )
+        fix = f"have its sender upload it again; what became of it: wharf file {found[0].file_id}"
+        raise UsageError(said, code="PURGED", fix=fix)
+    if gone:
+        say(f"{many(gone, 'file')} left out: their bytes were purged")
+    return there
 
 
 def preview(found: Sequence[Chosen]) -> str:

@@ -37,6 +37,9 @@ SHOWN = 20
 LATE = 10
 """How many checkpoints in a row may be missing before it is told."""
 
+PURGE_S = 60.0
+"""A purge that was ordered so long ago and is not done was cut off."""
+
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 """Where to ask for what listens on every address."""
 
@@ -133,6 +136,18 @@ def _pauses(session: Session) -> Iterator[Finding]:
         since, waits = span(max(0.0, time.time() - gate.at)), many(gate.held, "file")
         said = f"{gate.pipeline} has been paused by {gate.by} for {since}; {waits} held"
         yield Finding("paused", "warn", said, f"wharf resume {gate.pipeline}")
+
+
+def _purges(session: Session) -> Iterator[Finding]:
+    """Bytes that somebody gave up and that are still there; for a moment that is as it should be."""
+    waiting = session.database.purges.ordered()
+    since = time.time() - min((each.purge.at for each in waiting if each.purge), default=time.time())
+    if since > PURGE_S:
+        said = f"{many(len(waiting), 'file')} were to be purged {span(since)} ago, and that was cut off"
+        yield Finding("purge", "warn", said, "wharf purge")
+    elif session.settings.retention:
+        count = session.database.catalog.counts().purged
+        yield Finding("purge", "ok", f"{many(count, 'file')} purged so far")
 
 
 def _metrics(session: Session) -> Iterator[Finding]:
@@ -352,6 +367,7 @@ PARTS: Mapping[str, Callable[[Session], Iterator[Finding]]] = {
     "ledger": _ledger,
     "workers": _work,
     "paused": _pauses,
+    "purge": _purges,
     "store": _store,
     "users": _users,
     "host key": _host_keys,

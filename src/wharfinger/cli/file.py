@@ -110,6 +110,8 @@ def _lines(record: FileRecord, reason: Why | None, now: float, words: Words) -> 
     if record.transfer_timestamp:
         took = span(record.transfer_timestamp - record.upload_timestamp)
         yield "transferred", f"{words.instant(record.transfer_timestamp)}, {took} after it was uploaded"
+    if record.purged is not None:
+        yield "purged", f"{words.instant(record.purged)}: its bytes are gone, record and history stay"
     yield "size", words.size(record.size)
     yield "type", record.media_type
     yield "sha256", record.sha256

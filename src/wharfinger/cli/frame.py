@@ -19,13 +19,26 @@ from wharfinger.cli.show import complain, silence
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Start": ("demo", "init", "check", "serve", "worker", "doctor"),
-    "Files": ("put", "status", "files", "file", "runs", "replay", "cancel", "pause", "resume", "reconcile", "route"),
+    "Files": (
+        "put",
+        "status",
+        "files",
+        "file",
+        "runs",
+        "replay",
+        "cancel",
+        "purge",
+        "pause",
+        "resume",
+        "reconcile",
+        "route",
+    ),
     "Set up": ("users", "sign", "steps", "schema"),
     "Custody": ("store", "ledger", "backup", "restore", "receipt", "evidence", "audit", "signing"),
 }
 """The verbs, as `wharf --help` shows them. Each is `command` in the module of its name."""
 
-ROLES = ("listen", "http", "watch", "metrics")
+ROLES = ("listen", "http", "watch", "retain", "metrics")
 """What `wharf serve` starts beside workers; nobody types it."""
 
 

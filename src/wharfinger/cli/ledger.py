@@ -40,8 +40,8 @@ def rebuild(session: Session, missing: bool, force: bool, yes: bool) -> None:
     users = session.database.accounts.users() if missing else _cleared(session, force=force, yes=yes)
     total = sum(1 for _ in session.store.list(session.place.bucket))
     with progress("Rebuilding", total) as advance:
-        ledger, bucket = session.database.ledger, session.place.bucket
-        found = rebuild_from(session.store, ledger, bucket, seen=lambda some: advance(_objects(some)))
+        database, bucket = session.database, session.place.bucket
+        found = rebuild_from(session.store, database, bucket, seen=lambda some: advance(_objects(some)))
     _tell(session, found, users)
 
 
@@ -73,14 +73,17 @@ def _tell(session: Session, found: Rebuilt, users: list[User]) -> None:
                 "delivered": found.delivered,
                 "known": found.known,
                 "others": found.others,
+                "purged": found.purged,
                 "unread": found.unread,
                 "users": len(users),
             }
         )
     again = found.arrivals - found.delivered
     say(f"{many(found.arrivals, 'file')} recorded: {number(found.delivered)} as transferred, {number(again)} run again")
+    if found.purged:
+        say(f"{many(found.purged, 'file')} recorded whose bytes were purged before")
     if found.unread:
-        unread = f"{many(found.unread, 'note')} on deliveries"
+        unread = many(found.unread, "note")
         say(f"{unread} passed over: damaged, or of a newer version; a file of which no other note tells runs again")
     if not users:
         say("users are not in the store; add them again: wharf users add, or wharf users apply FILE")

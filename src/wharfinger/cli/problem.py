@@ -42,6 +42,7 @@ _EXITS: Mapping[str, Exit] = {
     "NOT_ALLOWED": Exit.NOT_ALLOWED,
     "NAME_UNSAFE": Exit.NOT_ALLOWED,
     "NAME_RESERVED": Exit.NOT_ALLOWED,
+    "PURGED": Exit.FAILED,
     "PORT_BUSY": Exit.FAILED,
     "CANNOT_LISTEN": Exit.FAILED,
 }

@@ -37,6 +37,7 @@ def file(record: FileRecord, why: Why | None = None) -> dict[str, Any]:
         "user": record.user,
         "state": str(record.state),
         "owner": record.owner,
+        "purge_timestamp": _stamp(record.purged),
         "waits": why.text if why else "",
         "until": _stamp(why.until if why else None),
     }
@@ -66,6 +67,7 @@ def partial(entry: Entry) -> dict[str, Any]:
         "user": entry.user,
         "state": "",
         "owner": "",
+        "purge_timestamp": None,
         "waits": "upload still open, or cut off; its sender can resume it",
         "until": None,
     }

@@ -10,7 +10,7 @@ import click
 
 from wharfinger.cli.actor import actor
 from wharfinger.cli.ask import go_ahead
-from wharfinger.cli.chosen import COLUMNS, Chosen, find, preview, rows
+from wharfinger.cli.chosen import COLUMNS, Chosen, find, preview, rows, take_out_purged
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.select import Selection, selecting
@@ -46,7 +46,7 @@ def command(
     They go through the pipelines as these are now. What a destination holds already, byte for byte, is left untouched. How
     many there are is said first; with --rate they enter the line no faster than that, and Ctrl-C leaves the rest as it is.
     """
-    found = find(session, ids, selection, verb="replay")
+    found = take_out_purged(find(session, ids, selection, verb="replay"), named=bool(ids))
     say(preview(found) + (f"; at this rate that takes {span(len(found) / rate)}" if rate and found else ""))
     if dry_run and not session.json:
         listing(rows(session, found), COLUMNS, json=False)

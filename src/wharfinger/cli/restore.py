@@ -36,7 +36,7 @@ def command(session: Session, directory: Path, at: str) -> int:
     _bring_configuration(session, snapshot)
     with progress("Restoring", snapshot.bytes, bytes=True) as advance:
         lost = restore_from(snapshot, app.premises(session.settings), seen=advance)
-    late = rebuild(session.store, session.database.ledger, session.place.bucket).arrivals
+    late = rebuild(session.store, session.database, session.place.bucket).arrivals
     if session.json:
         found = {"snapshot": snapshot.name, "files": snapshot.files + late, "objects": snapshot.objects, "late": late}
         document({**found, "lost": [str(ref) for ref in lost]})

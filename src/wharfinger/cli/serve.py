@@ -58,6 +58,7 @@ class Announcer:
             listeners.http is not None,
             settings.metrics is not None,
             bool(settings.sources),
+            bool(settings.retention),
         )
         self._awaited = settings.workers.count + sum(wanted)
         self._ready: set[str] = set()

@@ -55,6 +55,9 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "files": {str(status): counts.files.get(status, 0) for status in Status},
         "partial": sum(1 for _ in session.database.namespace.partials(before=now)),
         "bytes": counts.bytes,
+        "purged": counts.purged,
+        "purged_bytes": counts.purged_bytes,
+        "purging": counts.purging,
         "backlog": sum(runs.get(state, 0) for runs in (counts.runs, counts.children) for state in _AT_WORK),
         "leased": counts.runs.get(State.LEASED, 0) + counts.children.get(State.LEASED, 0),
         "unrouted": counts.unrouted,
@@ -88,6 +91,8 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         if count or status == Status.TRANSFERRED:
             yield status, number(count)
     yield "in all", f"{number(sum(found['files'].values()))}, {size(found['bytes'])}"
+    if found["purged"]:
+        yield "purged", f"{number(found['purged'])}, {size(found['purged_bytes'])}; their records stay"
     leased = f", {number(found['leased'])} of them with a worker" if found["leased"] else ""
     yield "backlog", number(found["backlog"]) + leased
     if found["oldest_waiting_s"] is not None:

@@ -119,6 +119,10 @@ def _find(session: Session, text: str) -> ObjectRef:
     if record is None:
         fix = "name it BUCKET/KEY#VERSION, as wharf store ls shows it, or by a file's id"
         raise UsageError(f"no object {text!r}", code="NOT_FOUND", fix=fix)
+    if record.purged is not None:
+        raise UsageError(
+            f"the bytes of {record.file_id} were purged", code="PURGED", fix=f"wharf file {record.file_id} tells when"
+        )
     return record.ref
 
 

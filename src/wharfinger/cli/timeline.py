@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wharfinger.cli.words import many, span
+from wharfinger.cli.words import many, size, span
 from wharfinger.model import Event
 
 CHILD = "child."
@@ -66,6 +66,8 @@ def _said(data: Mapping[str, Any], instant: Callable[[float], str]) -> Iterator[
         yield f"taken back: {data['cause']}" + (", though it ran alone" if data.get("alone") else "")
     if data.get("latest"):
         yield "a worker that had lost it came too late; nothing was changed"
+    if data.get("ordered"):
+        yield f"its bytes are gone, {size(data['size'])}" + (f": rule {data['rule']}" if data.get("rule") else "")
     if data.get("rebuilt"):
         yield "known from the store's journal, after the ledger was lost"
 

@@ -48,10 +48,10 @@ class Comparison:
 
 def verify_ledger(store: Store, catalog: Catalog, *, most: int | None = None) -> Iterator[tuple[int, list[Problem]]]:
     """
-    Look the records (the newest `most`) up in the store. Yields by the page how many they were, and of those whose object is not
-    what they say the problem.
+    Look the records (the newest `most`) up in the store, but for purged ones. Yields by the page how many they were, and of those
+    whose object is not what they say the problem.
     """
-    records = Selection(Filter()).files(catalog, limit=most)
+    records = Selection(Filter(is_kept=True)).files(catalog, limit=most)
     while page := list(islice(records, MANY)):
         refs = [record.ref for record in page]
         yield len(page), [_lost(ref, size) for ref, size in zip(refs, store.head(refs)) if size != ref.size]

@@ -20,6 +20,8 @@ class Why:
 
 def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
     """Why this file is not finished; None for one that is. `tries` is how often each pipeline, by name, tries."""
+    if record.purged is not None:
+        return None
     match record.state:
         case State.LEASED:
             return Why(f"{record.owner or 'a worker'} is at it; should it die, another takes over at", record.due)

@@ -96,6 +96,7 @@ def _settings(
         customers={name: customer or Customer() for name, customer in written.customers.items()},
         sources=written.sources,
         destinations=written.destinations,
+        retention=written.retention,
         pipelines=_pipelines(written, steps, registry),
     )
 

@@ -25,7 +25,18 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """As `settings` declares them; a test holds them equal. Importing the declarations would take longer than all of this."""
 
-KEYS = (*DEFAULTS, "listeners", "workers", "log", "metrics", "customers", "sources", "destinations", "pipelines")
+KEYS = (
+    *DEFAULTS,
+    "listeners",
+    "workers",
+    "log",
+    "metrics",
+    "customers",
+    "sources",
+    "destinations",
+    "retention",
+    "pipelines",
+)
 """Likewise: all that may stand at the top of the file."""
 
 NAMES = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

@@ -250,6 +250,32 @@ class Source:
             raise ValueError(f"the prefix {shown(self.prefix)} {why}")
 
 
+_DAYS = "Days after which the bytes of a file that {} go for good; null: never."
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """
+    For how long the bytes of files stay in custody, counted from their end; records, histories and what was delivered stay. It is for
+    files that all of `customer`, `key` and `pipeline` fit; the first in the file that fits a file decides.
+    """
+
+    customer: Annotated[Globs, option("Globs over the customer's name; any one fits.", example=["acme*"])] = ()
+    key: Annotated[
+        Globs, option("Globs over the path below the customer's home; `**` crosses folders.", example=["inbound/**"])
+    ] = ()
+    pipeline: Annotated[
+        Globs, option("Globs over the name of the pipeline that took the file.", example=["claims"])
+    ] = ()
+    transferred_days: Annotated[
+        float | None, option(_DAYS.format("was transferred"), unit="days", example=90, gt=0)
+    ] = None
+    failed_days: Annotated[float | None, option(_DAYS.format("failed"), unit="days", example=90, gt=0)] = None
+    quarantined_days: Annotated[
+        float | None, option(_DAYS.format("is quarantined"), unit="days", example=365, gt=0)
+    ] = None
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """When a failed file is tried again: after rand(0, min(cap, base * 2**tries)) seconds."""
@@ -428,6 +454,10 @@ class Document:
     destinations: Annotated[Mapping[Name, Destination], option("Where pipelines deliver to, by name.")] = field(
         default_factory=dict
     )
+    retention: Annotated[
+        Mapping[Name, Retention],
+        option("For how long the bytes of files are kept, by rules with names; for ever where none fits."),
+    ] = field(default_factory=dict)
     pipelines: Annotated[
         Mapping[Name, PipelineEntry], option("What becomes of files; the first that fits takes a file.")
     ] = field(default_factory=dict)
@@ -496,4 +526,5 @@ class Settings:
     customers: Mapping[str, Customer]
     sources: Mapping[str, Source]
     destinations: Mapping[str, Destination]
+    retention: Mapping[str, Retention]  # in file order: the first that fits a file decides
     pipelines: tuple[Pipeline, ...]  # in file order: the first that fits takes the file

@@ -142,12 +142,16 @@ def _back_up(
     archive.copy_journal(premises.store / "journal", snapshot / "journal", before[-1] / "journal" if before else None)
     crash.point("backup.journal")
     copied = archive.copy_objects(snapshot / "journal", premises.store / "objects", objects, making, seen=seen)
-    lost = archive.settle_deletions(copied.lost, premises.store / "journal", snapshot / "journal", time.time)
-    crash.point("backup.objects")
     kept = _keep(premises, snapshot, apart=root)
     with look(snapshot / "ledger.db") as catalog:
         files, more = _compare(catalog, objects)
-    lost = [*{str(ref): ref for ref in (*lost, *more)}.values()]
+    lost = archive.settle_deletions(
+        [*{str(ref): ref for ref in (*copied.lost, *more)}.values()],
+        premises.store / "journal",
+        snapshot / "journal",
+        time.time,
+    )
+    crash.point("backup.objects")
     manifest = {
         "format": FORMAT,
         "at": now,
@@ -180,11 +184,12 @@ def _finish(snapshot: Path, target: Path, manifest: Mapping[str, Any]) -> Snapsh
 
 
 def _compare(catalog: Catalog, objects: Path) -> tuple[int, list[ObjectRef]]:
-    """How many records there are, and of those the objects that the backup does not have."""
+    """How many records there are, and the objects that the backup does not have of those whose bytes are kept."""
     files, lost, after = 0, [], ""
     while page := catalog.files(Filter(), limit=MANY, after=after):
         files += len(page)
-        lost += [record.ref for record in page if disk.size(archive.place(objects, record.ref)) != record.size]
+        kept = [record.ref for record in page if record.purged is None]
+        lost += [ref for ref in kept if disk.size(archive.place(objects, ref)) != ref.size]
         after = page[-1].file_id
     return files, lost
 

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,87 +14,98 @@ from typing import Any
 import orjson
 
 from wharfinger.errors import StoreError
-from wharfinger.ledger import MANY, Catalog, Ledger
+from wharfinger.ledger import MANY, Catalog, Database, Ledger
 from wharfinger.model import Arrival, Delivered, ObjectRef, file_id
-from wharfinger.store import Listed, Store, noted_delivery
+from wharfinger.store import Listed, Store, noted_delivery, noted_purge
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild found: objects, but for the last."""
+    """What a rebuild found: objects, but for the last two."""
 
     arrivals: int = 0  # recorded anew
     delivered: int = 0  # of these: known as transferred
     known: int = 0  # were in the ledger already
     others: int = 0  # lie in the bucket and are no arrivals
-    unread: int = 0  # notes on deliveries that this version cannot read
+    purged: int = 0  # files without bytes that are recorded anew, or whose record is told so
+    unread: int = 0  # notes that this version cannot read
 
     def __add__(self, more: Rebuilt) -> Rebuilt:
-        return Rebuilt(
-            self.arrivals + more.arrivals,
-            self.delivered + more.delivered,
-            self.known + more.known,
-            self.others + more.others,
-            self.unread + more.unread,
-        )
+        return Rebuilt(*(getattr(self, each.name) + getattr(more, each.name) for each in fields(self)))
 
 
-class Effects:
-    """What the notes say was delivered, by file: in a table on disk, for there may be as many notes as objects."""
+class Notes:
+    """What the notes say of files: in tables on disk, for there may be as many notes as objects."""
 
     def __init__(self, folder: Path, notes: Iterable[Mapping[str, Any]]) -> None:
-        """Lay out the table in `folder`. Raises StoreError where it has no room."""
+        """Lay out the tables in `folder`. Raises StoreError where it has no room."""
         self.unread = 0  # notes that were passed over
         try:
             with ExitStack() as undo:
-                self._db = undo.enter_context(closing(sqlite3.connect(folder / "effects")))
+                self._db = undo.enter_context(closing(sqlite3.connect(folder / "notes")))
                 self._db.execute("PRAGMA journal_mode = OFF")
-                self._db.execute("CREATE TABLE effect(file_id TEXT PRIMARY KEY, note BLOB) WITHOUT ROWID")
-                self._db.executemany("INSERT OR REPLACE INTO effect VALUES (?, ?)", self._rows(notes))
+                for kind in ("delivery", "purge"):
+                    self._db.execute(f"CREATE TABLE {kind}(file_id TEXT PRIMARY KEY, note BLOB) WITHOUT ROWID")
+                for kind, file_id, note in self._rows(notes):
+                    self._db.execute(f"INSERT OR REPLACE INTO {kind} VALUES (?, ?)", (file_id, note))  # noqa: S608
                 undo.pop_all()
         except sqlite3.Error as exc:
             raise StoreError(f"{folder}: {exc}", fix="make room there, then rebuild again") from exc
 
-    def _rows(self, notes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    def _rows(self, notes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, bytes]]:
         for note in notes:
             try:
-                noted = noted_delivery(note)
+                purge, delivery = noted_purge(note), noted_delivery(note)
             except ValueError:
                 self.unread += 1
             else:
-                if noted:
-                    yield noted[0], orjson.dumps(note)
+                if purge:
+                    yield "purge", purge.file_id, orjson.dumps(note)
+                elif delivery:
+                    yield "delivery", delivery[0], orjson.dumps(note)
 
-    def get(self, file_id: str) -> tuple[Delivered, ...] | None:
-        """What the last note on this file says; None where there is none."""
-        found = self._db.execute("SELECT note FROM effect WHERE file_id = ?", (file_id,)).fetchone()
+    def delivered(self, file_id: str) -> tuple[Delivered, ...] | None:
+        """What the last note on deliveries of this file says; None where there is none."""
+        found = self._db.execute("SELECT note FROM delivery WHERE file_id = ?", (file_id,)).fetchone()
         noted = noted_delivery(orjson.loads(found[0])) if found else None
         return noted[1] if noted else None
 
+    def purged(self) -> Iterator[Arrival]:
+        """The files whose bytes were given up, as far as is known with what was delivered of them."""
+        for (note,) in self._db.execute("SELECT note FROM purge ORDER BY file_id"):
+            arrival = noted_purge(orjson.loads(note))
+            assert arrival
+            yield replace(arrival, delivered=self.delivered(arrival.file_id))
+
     def close(self) -> None:
-        """Let go of the table."""
+        """Let go of the tables."""
         self._db.close()
 
 
-def rebuild(store: Store, ledger: Ledger, bucket: str, *, seen: Callable[[Rebuilt], None] = lambda _: None) -> Rebuilt:
+def rebuild(
+    store: Store, database: Database, bucket: str, *, seen: Callable[[Rebuilt], None] = lambda _: None
+) -> Rebuilt:
     """
     Record every arrival of `bucket` that the store's journal tells of, with the ids, hashes and times it had. What a note says
-    was delivered is recorded as transferred; every other arrival runs again, and a destination that holds the same bytes under
-    the same name stays untouched. A note that cannot be read counts as none. `seen` hears of each batch.
-    Memory does not grow with the journal.
+    was delivered is recorded as transferred, what one says was purged as that, and what is left of its bytes goes; every other arrival
+    runs again, and a destination that holds the same bytes under the same name stays untouched. A note that cannot be read counts
+    as none. `seen` hears of each batch. Memory does not grow with the journal.
 
-    Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is.
+    Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is, unless its bytes are purged.
     """
-    objects = store.list(bucket)
     total = Rebuilt()
     scratch = store.scratch()
     try:
-        with closing(Effects(scratch, store.notes())) as effects:
+        with closing(Notes(scratch, store.notes())) as notes:
+            purged = (arrival for arrival in notes.purged() if arrival.bucket == bucket)
+            while some := list(islice(purged, MANY)):
+                total += _record_purged(store, database, some)
+            objects = store.list(bucket)
             while batch := list(islice(objects, MANY)):
-                found = _record(ledger, batch, effects)
+                found = _record(database.ledger, batch, notes)
                 seen(found)
                 total += found
-            total += Rebuilt(unread=effects.unread)
+            total += Rebuilt(unread=notes.unread)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return total
@@ -119,8 +130,19 @@ def unrecorded(store: Store, catalog: Catalog, bucket: str, *, before: float) ->
             yield listed.ref
 
 
-def _record(ledger: Ledger, batch: Sequence[Listed], effects: Effects) -> Rebuilt:
-    arrivals = [_arrival(each, effects) for each in batch if _has_landed(each)]
+def _record_purged(store: Store, database: Database, arrivals: Sequence[Arrival]) -> Rebuilt:
+    """A ledger that is older than the purge knows such a file as one that it keeps."""
+    store.delete([arrival.ref for arrival in arrivals])
+    recorded = sum(database.ledger.arrive(arrivals))
+    for arrival in arrivals:
+        if arrival.purge:
+            recorded += sum(database.purges.order([arrival.file_id], by=arrival.purge.by, rule=arrival.purge.rule))
+    database.purges.confirm([arrival.file_id for arrival in arrivals])
+    return Rebuilt(purged=recorded)
+
+
+def _record(ledger: Ledger, batch: Sequence[Listed], notes: Notes) -> Rebuilt:
+    arrivals = [_arrival(each, notes) for each in batch if _has_landed(each)]
     new = ledger.arrive(arrivals)
     return Rebuilt(
         arrivals=sum(new),
@@ -136,7 +158,7 @@ def _has_landed(listed: Listed) -> bool:
     return "customer" in listed.about and listed.about.get("file_id") == file_id(ref.bucket, ref.key, ref.version)
 
 
-def _arrival(listed: Listed, effects: Effects) -> Arrival:
+def _arrival(listed: Listed, notes: Notes) -> Arrival:
     ref, about = listed.ref, listed.about
     return Arrival(
         bucket=ref.bucket,
@@ -152,5 +174,5 @@ def _arrival(listed: Listed, effects: Effects) -> Arrival:
         session=about["session"],
         cost=about["cost"],
         mtime=about["mtime"],
-        delivered=effects.get(about["file_id"]),
+        delivered=notes.delivered(about["file_id"]),
     )

@@ -27,7 +27,8 @@ class Ledger(Protocol):
     def arrive(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """
         Record each file (status uploaded), its run (ready), its first event and its place in the customer's tree. False for
-        one that is known already: nothing changes. One with `delivered` is recorded as transferred, its run as done.
+        one that is known already: nothing changes. One with `delivered` is recorded as transferred, its run as done; one with `purge`
+        as what that says, its bytes as gone.
         """
         ...
 
@@ -132,6 +133,7 @@ class Filter:
     since: float | None = None  # uploaded at or after; epoch s
     until: float | None = None  # uploaded before; epoch s
     error: str = ""  # text within the error message
+    is_kept: bool = False  # only files whose bytes are not given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,9 @@ class Counts:
     unrouted: int
     held: int  # wait for a pipeline that is paused
     oldest_ready: float | None  # when the file of the oldest ready run arrived; epoch s
+    purged: int = 0  # files whose bytes are gone
+    purged_bytes: int = 0
+    purging: int = 0  # files whose bytes are given up, and not known to be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,28 @@ class Gates(Protocol):
         ...
 
 
+class Purges(Protocol):
+    """
+    Bytes of files that are given up for good. The order comes first, then the bytes go, then that is confirmed: who is cut off
+    in between leaves an order that anybody may carry out. Records and histories stay.
+    """
+
+    def order(self, files: Sequence[str], *, by: str, rule: str = "") -> list[bool]:
+        """
+        Give up the bytes of these files: their names leave the customers' tree, nobody can replay them, a dead letter is dismissed.
+        False for one that has not ended, or some of whose children have not, that is unknown, or whose bytes are given up already.
+        """
+        ...
+
+    def ordered(self) -> list[Arrival]:
+        """Up to `MANY` files whose bytes are still to go, each with its `purge`."""
+        ...
+
+    def confirm(self, files: Sequence[str]) -> list[bool]:
+        """Record that the bytes of these files are gone. False where that is not ordered, or is confirmed already."""
+        ...
+
+
 class Catalog(Protocol):
     """The reading side, for people: command line, web, reports."""
 
@@ -202,7 +229,8 @@ class Catalog(Protocol):
         """
         The history of a file, oldest first. Kinds: arrived, transferred, failed, quarantined, retry, unrouted, released, expired (a
         lease), stale (a settle that came too late), held and woken (its pipeline was paused), cancelled, dismissed (a dead letter
-        was), replayed, spawned (children), waiting (for them), resumed, and renamed or removed (its name in the customers' tree).
+        was), replayed, spawned (children), waiting (for them), resumed, purged (its bytes), and renamed or removed (its name in the
+        customers' tree).
         What happens to a child has a kind such as `child.transferred`.
         """
         ...
@@ -440,6 +468,8 @@ class Database(Protocol):
     def ledger(self) -> Ledger: ...  # noqa: D102
     @property
     def gates(self) -> Gates: ...  # noqa: D102
+    @property
+    def purges(self) -> Purges: ...  # noqa: D102
     @property
     def catalog(self) -> Catalog: ...  # noqa: D102
     @property

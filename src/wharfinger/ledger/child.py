@@ -13,9 +13,7 @@ from wharfinger.ledger import MANY, TROUBLES, row
 from wharfinger.ledger.figure import Place
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.run import Found
-from wharfinger.model import Call, Checkpoint, Child, ChildRecord, Delivered, Family, State, Status
-
-ENDED = (State.DONE, State.DEAD, State.CANCELLED)
+from wharfinger.model import ENDED, Call, Checkpoint, Child, ChildRecord, Delivered, Family, State, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,15 @@ class Tally:
         """A child was made, and stands here."""
         self._change[_name(place, is_child=True)] += 1
 
+    def ordered(self, n: int) -> None:
+        """So many orders to purge a file are to be carried out now, or if negative, no longer."""
+        self._change["purging"] += n
+
+    def purged(self, size: int) -> None:
+        """The bytes of a file are gone."""
+        self._change["purged"] += 1
+        self._change["purged_bytes"] += size
+
     def moved(self, before: Place, after: Place, n: int = 1, *, is_child: bool = False) -> None:
         """So many runs moved."""
         if before[0] != after[0] and after[0] not in MOVES[before[0]]:
@@ -36,7 +45,10 @@ class Tally:
         self._change[_name(after, is_child=is_child)] += n
 
     def changes(self) -> list[tuple[str, int]]:
-        """What is to be added to which sum: runs and their files' status ("ready/uploaded"), "child/ready/queued", and "bytes"."""
+        """
+        What is to be added to which sum: runs and their files' status ("ready/uploaded"), "child/ready/queued", "bytes", and what is
+        purged.
+        """
         return [(name, n) for name, n in self._change.items() if n]
 
 
@@ -63,4 +75,5 @@ def counts(sums: Mapping[str, int], oldest: int | None) -> Counts:
         children[state] += n
     unrouted = found.get((State.WAITING, Status.UPLOADED), 0)
     held = sum(each.get((State.WAITING, Status.QUEUED), 0) for each in (found, called))
-    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, held, row.seconds(oldest))
+    purges = [sums.get(name, 0) for name in ("purged", "purged_bytes", "purging")]
+    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, held, row.seconds(oldest), *purges)

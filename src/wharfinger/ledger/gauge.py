@@ -21,3 +21,6 @@ def readings(counts: Counts, now: float) -> Iterator[Reading]:
     yield Reading("wharf_dead_letters", counts.runs[State.DEAD])
     yield Reading("wharf_unrouted_files", counts.unrouted)
     yield Reading("wharf_held_files", counts.held)
+    yield Reading("wharf_purged_files_total", counts.purged)
+    yield Reading("wharf_purged_bytes_total", counts.purged_bytes)
+    yield Reading("wharf_purging_files", counts.purging)

@@ -35,7 +35,7 @@ AFTER: Mapping[str, frozenset[Status]] = {
 }
 """Which status a record may have when this is the last event that speaks of one."""
 
-SILENT = ("stale", "renamed", "removed", "dismissed", "child.")
+SILENT = ("stale", "renamed", "removed", "dismissed", "purged", "child.")
 """How those begin that speak of none."""
 
 LOOKS = 3

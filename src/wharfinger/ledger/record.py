@@ -13,7 +13,7 @@ from wharfinger.model import Delivered, FileRecord, State, Status
 
 COLUMNS = """
 SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.error, f.version, f.size, f.sha256,
-  r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f."user", r.state, r.due, r.owner, r.waits,
+  r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f."user", r.state, r.due, r.owner, r.waits, f.purged,
   (SELECT data FROM event WHERE file_id = f.file_id AND kind IN ('transferred', 'failed', 'quarantined', 'cancelled')
    ORDER BY n DESC LIMIT 1)
 """
@@ -75,7 +75,7 @@ def rest(filter: Filter, after: str) -> Filter:
 def record(found: tuple[Any, ...]) -> FileRecord:
     """The record of a row with the columns COLUMNS."""
     (file_id, bucket, key, customer, at, transferred, status, error, version, size, digest) = found[:11]
-    (attempts, pipeline, revision, media_type, source, user, state, due, owner, waits, story) = found[11:]
+    (attempts, pipeline, revision, media_type, source, user, state, due, owner, waits, purged, story) = found[11:]
     status = Status(status)
     delivered = _delivered(story) if status.is_final else ()
     return FileRecord(
@@ -103,6 +103,7 @@ def record(found: tuple[Any, ...]) -> FileRecord:
         delivered=delivered,
         owner=owner or "",
         waits=waits,
+        purged=row.seconds(purged),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from wharfinger.model import Arrival, Checkpoint, Child, Delivered, ObjectRef
+from wharfinger.model import Arrival, Checkpoint, Child, Delivered, ObjectRef, Purge
 
 ARRIVAL = 'bucket, key, version, size, sha256, customer, at, media_type, source, "user", session, cost, mtime'
 """The columns of table `file` that make an Arrival."""
@@ -31,11 +31,11 @@ def from_arrival(a: Arrival) -> tuple[Any, ...]:
     return (*where, a.media_type, a.source, a.user, a.session, micros(a.cost), mtime)
 
 
-def to_arrival(row: Sequence[Any]) -> Arrival:
+def to_arrival(row: Sequence[Any], purge: Purge | None = None) -> Arrival:
     """The Arrival of a row with the columns ARRIVAL."""
     bucket, key, version, size, digest, customer, at, media_type, source, user, session, cost, mtime = row
     times = at / 1_000_000, media_type, source, user, session, cost / 1_000_000, seconds(mtime)
-    return Arrival(bucket, key, version, size, digest.hex(), customer, *times)
+    return Arrival(bucket, key, version, size, digest.hex(), customer, *times, purge=purge)
 
 
 def told(row: Sequence[Any]) -> dict[str, Any]:

@@ -9,12 +9,12 @@ does not touch its neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from wharfinger.errors import WharfingerError
-from wharfinger.model import Delivered, ObjectRef
+from wharfinger.model import Arrival, Delivered, ObjectRef, Purge, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +161,32 @@ def noted_delivery(note: Mapping[str, Any]) -> tuple[str, tuple[Delivered, ...]]
         return str(note["file_id"]), tuple(Delivered(**each) for each in note["delivered"])
     except (KeyError, TypeError) as exc:
         raise ValueError(f"a note on a delivery that this version cannot read: {exc!r}") from exc
+
+
+def purge_note(arrival: Arrival) -> dict[str, Any]:
+    """What `Store.note` is given before the bytes of a file are removed for good: the file, and its `purge`."""
+    assert arrival.purge
+    about = {name: getattr(arrival, name) for name in _ARRIVAL}
+    return {"file_id": arrival.file_id, "purged": {**about, "purge": _values(arrival.purge)}}
+
+
+def noted_purge(note: Mapping[str, Any]) -> Arrival | None:
+    """
+    The file that `purge_note` wrote of; None for a note of another kind. Raises ValueError for one of this kind that cannot be read: it
+    is damaged, or a newer version wrote it.
+    """
+    if "purged" not in note:
+        return None
+    try:
+        said = note["purged"]
+        purge = Purge(**{**said["purge"], "status": Status(said["purge"]["status"])})
+        return Arrival(**{name: said[name] for name in _ARRIVAL}, purge=purge)
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"a note on a purge that this version cannot read: {exc!r}") from exc
+
+
+_ARRIVAL = [each.name for each in fields(Arrival) if each.init and each.name not in ("delivered", "purge")]
+
+
+def _values(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}

@@ -17,7 +17,7 @@ from pathlib import Path
 from wharfinger.errors import Corrupt
 from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import disk
-from wharfinger.store.journal import Deleted, Journal, Kept, deleted_line, located, shelved
+from wharfinger.store.journal import Deleted, Journal, Kept, Noted, deleted_line, located, note_line, shelved
 
 GROUP = 256
 """Objects that share the syncs of their directories."""
@@ -138,14 +138,19 @@ def settle_deletions(
     lost: Sequence[ObjectRef], live: Path, journal: Path, clock: Callable[[], float]
 ) -> list[ObjectRef]:
     """
-    Of objects that were not there to be copied, those that the `live` journal by now calls deleted: the copied journal is told so too.
-    The others are the answer: they are lost.
+    Of objects that were not there to be copied, those that the `live` journal by now calls deleted: the copied journal is told so too,
+    and of files that were purged it gets the note. The others are the answer: they are lost.
     """
     if not lost:
         return []
     ids = {_id(ref) for ref in lost}
-    deleted = {_id(e.ref) for e in Journal(live).read() if isinstance(e, Deleted) and _id(e.ref) in ids}
-    lines = [deleted_line(ref, clock()) for ref in lost if _id(ref) in deleted]
+    deleted, notes = set(), {}
+    for entry in Journal(live).read():
+        if isinstance(entry, Deleted) and _id(entry.ref) in ids:
+            deleted.add(_id(entry.ref))
+        elif isinstance(entry, Noted) and "purged" in entry.note and entry.note.get("file_id") in ids:
+            notes[entry.note["file_id"]] = note_line(entry.note, clock())
+    lines = [*notes.values(), *(deleted_line(ref, clock()) for ref in lost if _id(ref) in deleted)]
     if lines:
         page = Journal(journal, clock)
         page.append(lines)

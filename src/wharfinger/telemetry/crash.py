@@ -48,6 +48,10 @@ POINTS = {
 """Every point by name, with what is true there: one at each boundary of a file's way."""
 
 ON_REQUEST = {
+    "ledger.purging": "inside the transaction that gives up the bytes of files, before its commit",
+    "purge.ordered": "the ledger has given up the bytes of some files; they are still there",
+    "purge.noted": "the journal knows it as well; the bytes are still there",
+    "purge.deleted": "the bytes are gone; the ledger does not know",
     "gate.woken": "some runs that waited for a paused pipeline are ready again; others still wait, no worker was woken",
     "backup.ledger": "the ledger is copied; neither its journal nor its objects are",
     "backup.journal": "ledger and journal are copied; not every object is",
@@ -57,7 +61,7 @@ ON_REQUEST = {
     "restore.journal": "objects and journal are back; keys and ledger are not",
     "restore.ledger": "all is back; the place is still marked as unfinished",
 }
-"""Likewise, of what is done when a person asks for it."""
+"""Likewise, of what is done when a person asks for it, or a rule of the configuration."""
 
 _armed, _, _nth = os.environ.get("WHARF_CRASH", "").partition(":")
 _left = int(_nth or 1)

@@ -79,6 +79,9 @@ READ = (
     Metric("wharf_dead_letters", "gauge", "Files that failed for good or are quarantined, until they are replayed."),
     Metric("wharf_unrouted_files", "gauge", "Files that no pipeline takes."),
     Metric("wharf_held_files", "gauge", "Files that wait because their pipeline is paused."),
+    Metric("wharf_purged_files_total", "counter", "Files whose bytes were removed for good."),
+    Metric("wharf_purged_bytes_total", "counter", "Bytes of these files."),
+    Metric("wharf_purging_files", "gauge", "Files whose bytes are about to be removed; soon 0 again."),
     Metric(
         "wharf_checkpoint_age_seconds",
         "gauge",

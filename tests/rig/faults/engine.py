@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from wharfinger.engine import worker
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wharfinger.engine import purge, worker
 from wharfinger.engine.lease import Leases
+from wharfinger.ledger.postgres.purge import PostgresPurges
+from wharfinger.ledger.sqlite.purge import SqlitePurges
+from wharfinger.model import Arrival
 
 
 def goes_on_without_its_lease() -> None:
@@ -14,3 +21,20 @@ def goes_on_without_its_lease() -> None:
 def leaves_the_rest_asleep() -> None:
     """No worker brings back what somebody was about to wake."""
     worker.wake = lambda *_: iter(())
+
+
+def removes_without_a_note() -> None:
+    """Bytes are removed, and the journal does not say why."""
+    purge.purge_note = lambda _: {}
+
+
+def takes_an_order_for_its_deed() -> None:
+    """What is ordered is taken for purged: what an earlier purge has left is not looked for."""
+    honest = PostgresPurges.ordered, SqlitePurges.ordered
+    for purges, ordered in zip((PostgresPurges, SqlitePurges), honest):
+        purges.ordered = _young(ordered)
+
+
+def _young(ordered: Callable[[Any], list[Arrival]]) -> Callable[[Any], list[Arrival]]:
+    began = time.time()
+    return lambda self: [each for each in ordered(self) if each.purge and each.purge.at >= began]

@@ -12,7 +12,7 @@ import apsw
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.run import ALONE
-from wharfinger.ledger.sqlite import audit, child, connection, figure, lease, queue, recover, run, settle, tree
+from wharfinger.ledger.sqlite import audit, child, connection, figure, lease, purge, queue, recover, run, settle, tree
 from wharfinger.ledger.sqlite.accounts import SqliteAccounts
 from wharfinger.ledger.sqlite.catalog import SqliteCatalog
 from wharfinger.ledger.sqlite.queue import SqliteLedger
@@ -165,3 +165,13 @@ def covers_half() -> None:
 def forgets_to_look_at_the_gate() -> None:
     """What a worker puts aside waits, although its pipeline was resumed a moment ago."""
     outcome.let_through = lambda outcomes, _: outcomes
+
+
+def purges_what_is_in_work() -> None:
+    """Bytes are given up although the file has not ended."""
+    purge.shared.has_ended = lambda _: True
+
+
+def replays_without_bytes() -> None:
+    """A file whose bytes are given up can be replayed."""
+    recover.purge.given_up = lambda *_: set()

@@ -52,6 +52,7 @@ def test_every_section_is_in_the_page_once() -> None:
         "customers.NAME",
         "sources.NAME",
         "destinations.NAME",
+        "retention.NAME",
         "pipelines.NAME",
         "pipelines.NAME.steps[N]",
         "pipelines.NAME.steps[N].choose[N]",

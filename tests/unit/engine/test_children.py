@@ -380,8 +380,9 @@ def test_a_file_whose_ledger_is_lost_comes_to_its_end_and_has_each_effect_once(y
     for _ in range(turns):
         worker.turn()
     before = {path: path.stat().st_ino for path in yard.out.rglob("*") if path.is_file()}
-    yard.ledger = SqliteDatabase(yard.root / "rebuilt.db", tree="arrivals").ledger
-    assert rebuild(yard.store, yard.ledger, "arrivals").delivered == (turns == 100)
+    rebuilt = SqliteDatabase(yard.root / "rebuilt.db", tree="arrivals")
+    yard.ledger = rebuilt.ledger
+    assert rebuild(yard.store, rebuilt, "arrivals").delivered == (turns == 100)
     drain(yard.worker(*pipelines))
     assert yard.visible() == {
         "acme/a": b"ONE",

@@ -10,11 +10,11 @@ import pytest
 from rig.descriptors import ARE_TOLD, opened
 from wharfinger.errors import StoreError
 from wharfinger.ingest import Upload, land
-from wharfinger.ingest.rebuild import Effects, Rebuilt, lost, rebuild, unrecorded
+from wharfinger.ingest.rebuild import Notes, Rebuilt, lost, rebuild, unrecorded
 from wharfinger.ledger import Database, Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, Delivered, ObjectRef, Outcome, State, Status
-from wharfinger.store import Copy, Store, delivery_note
+from wharfinger.store import Copy, Store, delivery_note, purge_note
 from wharfinger.store.local import LocalStore
 from wharfinger.store.versions import Versions
 
@@ -82,7 +82,7 @@ def test_every_arrival_comes_back_with_its_id_hash_time_and_names(
     store: Store, database: Database, empty: Database
 ) -> None:
     taken(store, database, "a.csv", "b b.csv", "ü#.csv")
-    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=3)
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=3)
     before = {r.file_id: r for r in database.catalog.files(Filter())}
     after = {r.file_id: r for r in empty.catalog.files(Filter())}
     assert after == before
@@ -94,7 +94,7 @@ def test_what_was_delivered_is_transferred_and_is_not_run_again(
 ) -> None:
     taken(store, database, "done.csv", "open.csv")
     effect = deliver(store, database)
-    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=2, delivered=1)
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=2, delivered=1)
     (done,) = empty.catalog.files(Filter(status=Status.TRANSFERRED))
     assert done.delivered == (effect,)
     assert [run.arrival.key for run in empty.ledger.claim("worker", 100, 30.0)] == ["acme/inbound/open.csv"]
@@ -102,7 +102,7 @@ def test_what_was_delivered_is_transferred_and_is_not_run_again(
 
 def test_a_file_appears_in_its_customers_tree_again(store: Store, database: Database, empty: Database) -> None:
     taken(store, database, "a.csv")
-    rebuild(store, empty.ledger, "inbox")
+    rebuild(store, empty, "inbox")
     assert [entry.path for entry in empty.namespace.children("acme/inbound")] == ["acme/inbound/a.csv"]
 
 
@@ -110,7 +110,7 @@ def test_what_a_pipeline_made_is_no_arrival(store: Store, database: Database, em
     (arrival,) = taken(store, database, "a.csv")
     made = ObjectRef("inbox", "acme/outbound/a.csv", fresh(), arrival.size, arrival.sha256)
     assert store.copy([Copy(arrival.ref, made, {"run": arrival.file_id, "step": "deliver"})]) == [None]
-    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=1, others=1)
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=1, others=1)
 
 
 def test_a_ledger_is_lost_where_the_store_has_arrivals_and_it_has_none(
@@ -155,9 +155,9 @@ def test_what_landed_and_is_in_no_ledger_is_told_once_it_is_old(
 def test_a_repeat_changes_nothing(store: Store, database: Database, empty: Database) -> None:
     taken(store, database, "a.csv", "b.csv")
     deliver(store, database)
-    rebuild(store, empty.ledger, "inbox")
+    rebuild(store, empty, "inbox")
     (run,) = empty.ledger.claim("worker", 100, 30.0)
-    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(known=2)
+    assert rebuild(store, empty, "inbox") == Rebuilt(known=2)
     assert empty.ledger.settle([Outcome(run.id, run.token, State.DONE, Status.TRANSFERRED)]) == [True]
 
 
@@ -169,14 +169,14 @@ def test_a_rebuild_cut_off_halfway_is_completed_by_the_next(store: Store, databa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rebuild(store, empty.ledger, "inbox", seen=cut)
-    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=50, known=100)
+        rebuild(store, empty, "inbox", seen=cut)
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=50, known=100)
 
 
 def test_an_object_that_is_gone_is_passed_over(store: Store, database: Database, empty: Database) -> None:
     arrivals = taken(store, database, "a.csv", "b.csv")
     store.delete([arrivals[0].ref])
-    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=1)
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=1)
 
 
 def test_the_notes_of_a_long_life_are_not_held_in_memory(store: Store, empty: Database) -> None:
@@ -184,7 +184,7 @@ def test_the_notes_of_a_long_life_are_not_held_in_memory(store: Store, empty: Da
     for n in range(0, 10_000, 1000):
         store.note([delivery_note(f"{id:026d}", [effect]) for id in range(n, n + 1000)])
     tracemalloc.start()
-    rebuild(store, empty.ledger, "inbox")
+    rebuild(store, empty, "inbox")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 20
@@ -195,14 +195,14 @@ def test_a_rebuild_leaves_no_scratch(store: Store, database: Database, empty: Da
     deliver(store, database)
     folder = store.scratch().parent
     before = {*folder.iterdir()}
-    rebuild(store, empty.ledger, "inbox")
+    rebuild(store, empty, "inbox")
     assert {*folder.iterdir()} == before
 
 
 def test_the_last_note_on_a_file_counts(tmp_path: Path) -> None:
     first, last = (Delivered("out", "out", key, "V1", 1, "0" * 64, 1.5) for key in ("first", "last"))
-    effects = Effects(tmp_path, [delivery_note("A", [first]), {"other": 1}, delivery_note("A", [last])])
-    assert (effects.get("A"), effects.get("B")) == ((last,), None)
+    effects = Notes(tmp_path, [delivery_note("A", [first]), {"other": 1}, delivery_note("A", [last])])
+    assert (effects.delivered("A"), effects.delivered("B")) == ((last,), None)
     effects.close()
 
 
@@ -221,7 +221,7 @@ def test_notes_that_cannot_be_read_are_passed_over_and_counted(
     taken(store, database, "done.csv", "open.csv")
     effect = deliver(store, database)
     store.note(ODD)
-    assert rebuild(store, empty.ledger, "inbox") == Rebuilt(arrivals=2, delivered=1, unread=len(ODD))
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=2, delivered=1, unread=len(ODD))
     (done,) = empty.catalog.files(Filter(status=Status.TRANSFERRED))
     assert done.delivered == (effect,)
 
@@ -233,11 +233,68 @@ def test_notes_that_end_in_an_error_leave_nothing_open(tmp_path: Path) -> None:
         raise StoreError("EIO")
 
     with pytest.raises(StoreError, match="EIO"):
-        Effects(tmp_path, torn())
+        Notes(tmp_path, torn())
     assert opened(tmp_path) == []
 
 
 def test_notes_that_find_no_room_are_an_error_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as refusal:
-        Effects(tmp_path / "gone", [])
+        Notes(tmp_path / "gone", [])
     assert refusal.value.fix
+
+
+# -- purged
+
+
+def purge(store: Store, database: Database, *files: str) -> None:
+    """Remove the bytes of these files as the engine does: the order, the note, the bytes, the fact."""
+    assert all(database.purges.order(files, by="ann", rule="old"))
+    orders = database.purges.ordered()
+    store.note([purge_note(arrival) for arrival in orders])
+    store.delete([arrival.ref for arrival in orders])
+    database.purges.confirm(files)
+
+
+def test_what_was_purged_is_known_as_that_and_is_not_run_again(
+    store: Store, database: Database, empty: Database
+) -> None:
+    arrival, _ = taken(store, database, "gone.csv", "open.csv")
+    effect = deliver(store, database)
+    purge(store, database, arrival.file_id)
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=1, purged=1)
+    record, before = (each.catalog.file(arrival.file_id) for each in (empty, database))
+    assert record
+    assert before
+    assert (record.purged, record.status, record.sha256) == (before.purged, Status.TRANSFERRED, before.sha256)
+    assert record.delivered == (effect,)
+    assert [run.arrival.key for run in empty.ledger.claim("worker", 100, 30.0)] == ["acme/inbound/open.csv"]
+    assert rebuild(store, empty, "inbox") == Rebuilt(known=1)
+
+
+def test_what_a_purge_left_of_the_bytes_goes(store: Store, database: Database, empty: Database) -> None:
+    (arrival,) = taken(store, database, "half.csv")
+    deliver(store, database)
+    database.purges.order([arrival.file_id], by="ann")
+    store.note([purge_note(each) for each in database.purges.ordered()])
+    assert rebuild(store, empty, "inbox") == Rebuilt(purged=1)
+    assert store.head([arrival.ref]) == [None]
+    assert empty.purges.ordered() == []
+
+
+def test_a_ledger_that_is_older_than_the_purge_learns_of_it(store: Store, database: Database, empty: Database) -> None:
+    (arrival,) = taken(store, database, "a.csv")
+    deliver(store, database)
+    rebuild(store, empty, "inbox")
+    purge(store, database, arrival.file_id)
+    assert rebuild(store, empty, "inbox") == Rebuilt(purged=1)
+    record = empty.catalog.file(arrival.file_id)
+    assert record
+    assert record.purged
+    last = empty.catalog.events(arrival.file_id)[-1]
+    assert (last.kind, last.data["by"], last.data["rule"]) == ("purged", "ann", "old")
+
+
+@pytest.mark.parametrize("said", [None, {}, {"purge": {}}, {"purge": {"status": "vanished"}}])
+def test_a_note_on_a_purge_that_cannot_be_read_is_passed_over(store: Store, empty: Database, said: object) -> None:
+    store.note([{"file_id": "F", "purged": said}])
+    assert rebuild(store, empty, "inbox") == Rebuilt(unread=1)

@@ -7,11 +7,11 @@ from typing import Any
 
 from wharfinger.ledger import row
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.history import Told
-from wharfinger.ledger.postgres import figure, history, rank, tree
+from wharfinger.ledger.postgres import figure, history, purge, rank, tree
 from wharfinger.ledger.postgres.connection import Transaction, columns, rows
-from wharfinger.ledger.run import TRANSFERRED, UPLOADED, lane
-from wharfinger.model import Arrival, Delivered
+from wharfinger.ledger.purge import Past, past
+from wharfinger.ledger.run import UPLOADED, lane
+from wharfinger.model import Arrival
 
 _TYPES = ["text"] * 4 + ["bigint", "bytea", "text", "bigint"] + ["text"] * 4 + ["bigint"] * 2
 
@@ -44,7 +44,7 @@ def arrive(tx: Transaction, arrivals: Sequence[Arrival], bucket: str, now_us: in
     if new:
         fresh = {a.file_id: a for a in arrivals if a.file_id in new}
         _record(tx, [*fresh.values()], [files[id] for id in fresh])
-        tree.place(tx, [a for a in fresh.values() if a.bucket == bucket], now_us)
+        tree.place(tx, [a for a in fresh.values() if a.bucket == bucket and not a.purge], now_us)
     return new
 
 
@@ -64,8 +64,11 @@ def unknown(tx: Transaction, files: Sequence[str]) -> set[str]:
 def _record(tx: Transaction, arrivals: Sequence[Arrival], files: Sequence[tuple[Any, ...]]) -> None:
     tally = Tally()
     history.begin(tx, files)
-    _enqueue(tx, [a for a in arrivals if a.delivered is None], tally)
-    _restore(tx, [(a, a.delivered) for a in arrivals if a.delivered is not None], tally)
+    pasts = {a.file_id: past(a) for a in arrivals}
+    _enqueue(tx, [a for a in arrivals if pasts[a.file_id] is None], tally)
+    for a in arrivals:
+        if known := pasts[a.file_id]:
+            _restore(tx, a, known, tally)
     figure.write(tx, tally)
 
 
@@ -82,13 +85,13 @@ def _enqueue(tx: Transaction, arrivals: Sequence[Arrival], tally: Tally) -> None
         tally.born(UPLOADED, a.size)
 
 
-def _restore(tx: Transaction, known: Sequence[tuple[Arrival, tuple[Delivered, ...]]], tally: Tally) -> None:
-    """Files that were settled before the ledger was lost."""
-    state, status = map(str, TRANSFERRED)
-    for a, delivered in known:
-        at = row.micros(max((d.at for d in delivered), default=a.at))
-        run = (a.file_id, row.micros(a.at), a.size, lane(a.size), 0, state, status, 1, at)
-        tx.execute(_RUN, columns([run]))
-        facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered]}
-        history.tell(tx, at, [Told(a.file_id, "transferred", facts)])
-        tally.born(TRANSFERRED, a.size)
+def _restore(tx: Transaction, a: Arrival, known: Past, tally: Tally) -> None:
+    """A file that had ended before the ledger was lost."""
+    state, status = map(str, known.place)
+    run = (a.file_id, row.micros(a.at), a.size, lane(a.size), 0, state, status, 1, known.transferred)
+    tx.execute(_RUN, columns([run]))
+    tx.execute("UPDATE run SET error = %s WHERE id = %s", (known.error, a.file_id))
+    history.tell(tx, known.at, [known.told])
+    tally.born(known.place, a.size)
+    if a.purge:
+        purge.restore(tx, a, a.purge, tally)

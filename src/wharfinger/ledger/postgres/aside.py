@@ -17,7 +17,7 @@ SELECT pg_advisory_unlock_shared(hashtextextended(current_schema() || '/open', 0
 
 TABLES = (
     *("migration", "file", "run", "event", "revision", "figure", "share", "name", "account"),
-    *("audit_checkpoint", "audit_leaf", "audit_pending", "audit_key", "gate", "life"),
+    *("audit_checkpoint", "audit_leaf", "audit_pending", "audit_key", "gate", "life", "purge_order"),
 )
 """Those of the newest version; an older ledger has fewer."""
 

@@ -74,7 +74,9 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
     wanted = [*conditions(filter, at, name="f.key ~ ?", error="strpos(r.error, ?) > 0")]
     if after:
         wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", after))
-    where = "".join(f" AND {condition.replace('?', '%s')}" for condition, _ in wanted)
+    where = (" AND f.purged IS NULL" if filter.is_kept else "") + "".join(
+        f" AND {condition.replace('?', '%s')}" for condition, _ in wanted
+    )
     sql = f"{COLUMNS} {lead}{where} ORDER BY {at} DESC, {id} DESC LIMIT %s"
     return sql, [*(value for _, value in wanted), limit]
 

@@ -11,6 +11,7 @@ from wharfinger.ledger.postgres.catalog import PostgresCatalog
 from wharfinger.ledger.postgres.connection import Connections, server_version
 from wharfinger.ledger.postgres.gate import PostgresGates
 from wharfinger.ledger.postgres.namespace import PostgresNamespace
+from wharfinger.ledger.postgres.purge import PostgresPurges
 from wharfinger.ledger.postgres.queue import PostgresLedger
 from wharfinger.ledger.postgres.schema import migrate
 
@@ -29,6 +30,7 @@ class PostgresDatabase:
         self.engine = f"Postgres {self._connections.read(server_version)}"
         self.ledger = PostgresLedger(self._connections, tree=tree, clock=clock)
         self.gates = PostgresGates(self._connections, clock)
+        self.purges = PostgresPurges(self._connections, clock)
         self.catalog = PostgresCatalog(self._connections)
         self.namespace = PostgresNamespace(self._connections, clock)
         self.accounts = PostgresAccounts(self._connections)

@@ -8,7 +8,7 @@ from wharfinger.ledger import MANY
 from wharfinger.ledger.child import fewer
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.postgres import child, figure, history, lease, rank
+from wharfinger.ledger.postgres import child, figure, history, lease, purge, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns, locked, rows
 from wharfinger.ledger.postgres.run import UNCLAIMED, find, named
 from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Ended, Found, lane, lose, replayed
@@ -97,6 +97,8 @@ def drop_checkpoints(tx: Transaction, leases: Sequence[Lease]) -> list[bool]:
 def replay(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[bool]:
     """Start those again that are at rest; one that has not begun stays where it is in the queue."""
     runs = {id: found for id, found in named(tx, files).items() if found.is_at_rest}
+    for id in purge.given_up(tx, files):
+        runs.pop(id, None)
     again = [found for found in runs.values() if not found.is_fresh]
     if again:
         _start_again(tx, again, by, now_us)

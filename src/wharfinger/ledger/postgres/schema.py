@@ -109,7 +109,16 @@ VERSION_6 = """
 CREATE TABLE audit_key (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, document text NOT NULL UNIQUE);
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
+VERSION_7 = """
+-- Since when the bytes of a file are given up (see ledger.sqlite.schema).
+ALTER TABLE file ADD COLUMN purged bigint;
+CREATE INDEX file_kept ON file(at, file_id) WHERE purged IS NULL;
+CREATE TABLE purge_order (
+  file_id text COLLATE "C" PRIMARY KEY, at bigint NOT NULL, "by" text NOT NULL, rule text NOT NULL
+);
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

@@ -8,11 +8,11 @@ import apsw
 
 from wharfinger.ledger import row
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.history import Told
-from wharfinger.ledger.run import TRANSFERRED, UPLOADED, lane
-from wharfinger.ledger.sqlite import figure, history, rank, tree
+from wharfinger.ledger.purge import Past, past
+from wharfinger.ledger.run import UPLOADED, lane
+from wharfinger.ledger.sqlite import figure, history, purge, rank, tree
 from wharfinger.ledger.sqlite.connection import insert, many, rows
-from wharfinger.model import Arrival, Delivered
+from wharfinger.model import Arrival
 
 _FILE = f"file(file_id, {row.ARRIVAL})"
 _RUN = "run(id, at, size, lane, rank, state, status, tries, transferred)"
@@ -25,7 +25,7 @@ def arrive(tx: apsw.Connection, arrivals: Sequence[Arrival], bucket: str, now_us
     new = {a.file_id: a for a in arrivals if a.file_id not in recorded}
     if new:
         _record(tx, [*new.values()])
-        tree.place(tx, [a for a in new.values() if a.bucket == bucket], now_us)
+        tree.place(tx, [a for a in new.values() if a.bucket == bucket and not a.purge], now_us)
     return set(new)
 
 
@@ -39,8 +39,11 @@ def _record(tx: apsw.Connection, arrivals: Sequence[Arrival]) -> None:
     insert(tx, _FILE, files)
     history.begin(tx, files)
     tally = Tally()
-    _enqueue(tx, [a for a in arrivals if a.delivered is None], tally)
-    _restore(tx, [(a, a.delivered) for a in arrivals if a.delivered is not None], tally)
+    pasts = {a.file_id: past(a) for a in arrivals}
+    _enqueue(tx, [a for a in arrivals if pasts[a.file_id] is None], tally)
+    for a in arrivals:
+        if known := pasts[a.file_id]:
+            _restore(tx, a, known, tally)
     figure.write(tx, tally)
 
 
@@ -54,11 +57,11 @@ def _enqueue(tx: apsw.Connection, arrivals: Sequence[Arrival], tally: Tally) -> 
         tally.born(UPLOADED, a.size)
 
 
-def _restore(tx: apsw.Connection, known: Sequence[tuple[Arrival, tuple[Delivered, ...]]], tally: Tally) -> None:
-    """Files that were settled before the ledger was lost."""
-    for a, delivered in known:
-        at = row.micros(max((d.at for d in delivered), default=a.at))
-        insert(tx, _RUN, [(a.file_id, row.micros(a.at), a.size, lane(a.size), 0, *TRANSFERRED, 1, at)])
-        facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered]}
-        history.append(tx, at, [Told(a.file_id, "transferred", facts)])
-        tally.born(TRANSFERRED, a.size)
+def _restore(tx: apsw.Connection, a: Arrival, known: Past, tally: Tally) -> None:
+    """A file that had ended before the ledger was lost."""
+    insert(tx, _RUN, [(a.file_id, row.micros(a.at), a.size, lane(a.size), 0, *known.place, 1, known.transferred)])
+    tx.execute("UPDATE run SET error = ? WHERE id = ?", (known.error, a.file_id))
+    history.append(tx, known.at, [known.told])
+    tally.born(known.place, a.size)
+    if a.purge:
+        purge.restore(tx, a, a.purge, tally)

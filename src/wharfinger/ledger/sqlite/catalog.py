@@ -76,7 +76,9 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
     wanted = [*conditions(rest(filter, after), at, name="f.key GLOB ?", error="instr(r.error, ?)")]
     if after:
         wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", after))
-    where = "".join(f" AND {condition}" for condition, _ in wanted)
+    where = (" AND f.purged IS NULL" if filter.is_kept else "") + "".join(
+        f" AND {condition}" for condition, _ in wanted
+    )
     return f"{COLUMNS} {lead}{where} ORDER BY {at} DESC, {id} DESC LIMIT ?", [
         *(value for _, value in wanted),
         limit,

@@ -14,6 +14,7 @@ from wharfinger.ledger.sqlite.catalog import SqliteCatalog
 from wharfinger.ledger.sqlite.connection import Connections
 from wharfinger.ledger.sqlite.gate import SqliteGates
 from wharfinger.ledger.sqlite.namespace import SqliteNamespace
+from wharfinger.ledger.sqlite.purge import SqlitePurges
 from wharfinger.ledger.sqlite.queue import SqliteLedger
 from wharfinger.ledger.sqlite.schema import migrate
 
@@ -32,6 +33,7 @@ class SqliteDatabase:
         migrate(self._connections)
         self.ledger = SqliteLedger(self._connections, tree=tree, clock=clock)
         self.gates = SqliteGates(self._connections, clock)
+        self.purges = SqlitePurges(self._connections, clock)
         self.catalog = SqliteCatalog(self._connections)
         self.namespace = SqliteNamespace(self._connections, clock)
         self.accounts = SqliteAccounts(self._connections)

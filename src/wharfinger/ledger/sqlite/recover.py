@@ -11,7 +11,7 @@ from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Found, lane, lose, replayed
 from wharfinger.ledger.run import cancel as cancelled
-from wharfinger.ledger.sqlite import child, figure, history, rank
+from wharfinger.ledger.sqlite import child, figure, history, purge, rank
 from wharfinger.ledger.sqlite.connection import first, rows
 from wharfinger.ledger.sqlite.run import UNCLAIMED, find, named
 from wharfinger.model import Lease
@@ -71,6 +71,8 @@ def drop_checkpoints(tx: apsw.Connection, leases: Sequence[Lease]) -> list[bool]
 def replay(tx: apsw.Connection, files: Sequence[str], by: str, now_us: int) -> list[bool]:
     """Start those again that are at rest; one that has not begun stays where it is in the queue."""
     runs = {id: found for id, found in named(tx, files).items() if found.is_at_rest}
+    for id in purge.given_up(tx, files):
+        runs.pop(id, None)
     again = [found for found in runs.values() if not found.is_fresh]
     ranks = rank.enter_again(tx, [found.id for found in again])
     tx.executemany(_REPLAY, [(lane(found.size), ranks[found.id], found.id) for found in again])

@@ -116,7 +116,17 @@ VERSION_7 = """
 CREATE TABLE audit_key (n INTEGER PRIMARY KEY, document TEXT NOT NULL UNIQUE) STRICT;
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7)
+VERSION_8 = """
+-- Since when the bytes of a file are given up: all that may change of what landed. Those whose bytes are kept are looked through
+-- by their time; those whose bytes are given up and not known to be gone are few.
+ALTER TABLE file ADD COLUMN purged INTEGER;
+CREATE INDEX file_kept ON file(at) WHERE purged IS NULL;
+CREATE TABLE purge_order (
+  file_id TEXT PRIMARY KEY, at INTEGER NOT NULL, by TEXT NOT NULL, rule TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rig.databases import START, Clock, claimed, failed, quarantined, transferred
+from rig.records import record
+from rig.waiting import wait_until
+from wharfinger.config.settings import Retention
+from wharfinger.engine.purge import Purged, carry_out, order
+from wharfinger.engine.retention import DAY_S, Retainer, due, kept_s, retain, rule_for, shortest_s
+from wharfinger.errors import NotFound
+from wharfinger.ledger import Database
+from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.model import Arrival, ObjectRef, State, Status, ulid
+from wharfinger.store import Put, noted_purge
+from wharfinger.store.local import LocalStore
+
+RULES = {
+    "kept": Retention(customer=("acme",), key=("inbound/legal/**",)),
+    "claims": Retention(pipeline=("claims*",), transferred_days=10, quarantined_days=100),
+    "rest": Retention(transferred_days=30, failed_days=60),
+}
+
+
+@dataclass
+class Place:
+    database: Database
+    store: LocalStore
+    clock: Clock
+
+    def take(self, name: str, content: bytes = b"a,b\n", customer: str = "acme") -> Arrival:
+        version = ulid(self.clock.now, len(name) + sum(map(ord, name)))
+        sha256 = hashlib.sha256(content).hexdigest()
+        key = f"{customer}/inbound/{name}"
+        arrival = Arrival("inbox", key, version, len(content), sha256, customer, self.clock.now)
+        path = self.store.staging / version
+        path.write_bytes(content)
+        assert self.store.put([Put(arrival.ref, path)]) == [None]
+        assert self.database.ledger.arrive([arrival]) == [True]
+        return arrival
+
+    def round(self, rules: dict[str, Retention]) -> tuple[int, int]:
+        database = self.database
+        went = [*retain(database.catalog, database.purges, self.store, rules, clock=self.clock)]
+        return sum(each.files for each in went), sum(each.bytes for each in went)
+
+    def has(self, *arrivals: Arrival) -> list[bool]:
+        return [size is not None for size in self.store.head([each.ref for each in arrivals])]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    clock = Clock()
+    place = Place(SqliteDatabase(tmp_path / "ledger.db", clock=clock), LocalStore(tmp_path / "store"), clock)
+    yield place
+    place.store.close()
+    place.database.close()
+
+
+# -- rules
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    assert rule_for(record(key="acme/inbound/legal/a.pdf", pipeline="claims"), RULES) == "kept"
+    assert rule_for(record(key="acme/inbound/a.pdf", pipeline="claims-2"), RULES) == "claims"
+    assert rule_for(record(customer_id="globex", key="globex/inbound/legal/a", pipeline="x"), RULES) == "rest"
+    assert rule_for(record(), {"other": Retention(customer=("globex",), failed_days=1)}) is None
+
+
+def test_a_rule_gives_each_end_its_time() -> None:
+    rule = RULES["claims"]
+    assert [kept_s(rule, status) for status in (Status.TRANSFERRED, Status.FAILED, Status.QUARANTINED)] == [
+        10 * DAY_S,
+        None,
+        100 * DAY_S,
+    ]
+    assert kept_s(rule, Status.PROCESSING) is None
+
+
+def test_the_shortest_time_is_that_of_all_rules() -> None:
+    assert shortest_s(RULES) == 10 * DAY_S
+    assert shortest_s({"kept": Retention()}) is None
+    assert shortest_s({}) is None
+
+
+def test_the_time_counts_from_the_end(place: Place) -> None:
+    place.take("a.csv")
+    place.clock.forward(5 * DAY_S)
+    run = claimed(place.database.ledger)
+    place.database.ledger.settle([transferred(run)])
+    catalog = place.database.catalog
+    ended = catalog.file(run.id)
+    assert ended
+    assert due(catalog, ended, RULES, place.clock.now + 9.9 * DAY_S) == ""
+    assert due(catalog, ended, RULES, place.clock.now + 10 * DAY_S) == "claims"
+
+
+def test_of_a_dead_letter_its_last_end_counts(place: Place) -> None:
+    place.take("a.csv")
+    ledger, catalog = place.database.ledger, place.database.catalog
+    for _ in range(2):
+        run = claimed(ledger)
+        ledger.settle([quarantined(run)])
+        place.clock.forward(99 * DAY_S)
+        ledger.replay([run.id])
+    again = claimed(ledger)
+    ledger.settle([quarantined(again)])
+    ended = catalog.file(again.id)
+    assert ended
+    assert due(catalog, ended, RULES, place.clock.now + 99 * DAY_S) == ""
+    assert due(catalog, ended, RULES, place.clock.now + 100 * DAY_S) == "claims"
+
+
+def test_nothing_is_due_that_is_in_work_or_gone_or_kept_for_ever(place: Place) -> None:
+    catalog, late = place.database.catalog, START + 1000 * DAY_S
+    assert due(catalog, record(state=State.READY), RULES, late) == ""
+    over = {"status": Status.TRANSFERRED, "state": State.DONE, "transfer_timestamp": START}
+    assert due(catalog, record(**over), RULES, late) == "claims"
+    assert due(catalog, record(**over, waits=1), RULES, late) == ""
+    assert due(catalog, record(**over, purged=START), RULES, late) == ""
+    assert due(catalog, record(**over, key="acme/inbound/legal/a"), RULES, late) == ""
+
+
+# -- rounds
+
+
+def test_a_round_removes_what_is_due_and_nothing_else(place: Place) -> None:
+    ledger = place.database.ledger
+    old, legal, broken = place.take("old.csv", b"12345"), place.take("legal/x.csv"), place.take("broken.csv")
+    for end in (transferred, transferred, failed):
+        ledger.settle([end(claimed(ledger))])
+    place.clock.forward(11 * DAY_S)
+    young, waiting = place.take("young.csv"), place.take("waiting.csv")
+    ledger.settle([transferred(claimed(ledger))])
+    assert place.round(RULES) == (1, 5)
+    assert place.has(old, legal, broken, young, waiting) == [False, True, True, True, True]
+    assert place.round(RULES) == (0, 0)
+    event = place.database.catalog.events(old.file_id)[-1]
+    assert (event.kind, event.data["by"], event.data["rule"]) == ("purged", "retention", "claims")
+    place.clock.forward(1000 * DAY_S)
+    assert place.round({"kept": Retention()}) == (0, 0)
+
+
+def test_a_round_goes_through_all_pages(place: Place) -> None:
+    ledger = place.database.ledger
+    arrivals = [place.take(f"{n}.csv") for n in range(250)]
+    while runs := ledger.claim("worker", 100, 30):
+        ledger.settle([transferred(run) for run in runs])
+    place.clock.forward(10 * DAY_S + 1)
+    assert place.round(RULES) == (250, 1000)
+    assert not any(place.has(*arrivals))
+
+
+def test_a_round_begins_with_what_an_earlier_one_left(place: Place) -> None:
+    arrival = place.take("a.csv")
+    place.database.ledger.settle([transferred(claimed(place.database.ledger))])
+    assert order(place.database.purges, [arrival.file_id], by="ann") == [True]
+    assert place.round({"kept": Retention()}) == (1, 4)
+    assert place.has(arrival) == [False]
+
+
+def test_the_journal_knows_what_was_purged_before_it_is_gone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrival = place.take("a.csv")
+    place.database.ledger.settle([transferred(claimed(place.database.ledger))])
+    order(place.database.purges, [arrival.file_id], by="ann", rule="old")
+    monkeypatch.setattr(place.store, "delete", lambda _: pytest.fail("stop"))
+    with pytest.raises(pytest.fail.Exception):
+        next(carry_out(place.database.purges, place.store))
+    [noted] = [noted_purge(note) for note in place.store.notes()]
+    assert noted == place.database.purges.ordered()[0]
+    assert place.has(arrival) == [True]
+    monkeypatch.undo()
+    assert [*carry_out(place.database.purges, place.store)] == [Purged(1, 4)]
+    with pytest.raises(NotFound):
+        place.store.open(ObjectRef("inbox", arrival.key, arrival.version, 0, ""))
+    assert [*place.store.verify()] == []
+
+
+def test_a_retainer_works_until_it_is_stopped(place: Place) -> None:
+    arrival = place.take("a.csv")
+    place.database.ledger.settle([transferred(claimed(place.database.ledger))])
+    stopped, database = threading.Event(), place.database
+    rules = {"all": Retention(transferred_days=1e-9)}
+    retainer = Retainer(database.catalog, database.purges, place.store, rules, stopped)
+    thread = threading.Thread(target=retainer.run)
+    thread.start()
+    try:
+        wait_until("it is purged", lambda: place.has(arrival) == [False])
+    finally:
+        stopped.set()
+        thread.join(10)
+    assert not thread.is_alive()
