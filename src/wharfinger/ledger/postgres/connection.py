@@ -47,8 +47,11 @@ _STATUS = "SELECT CASE WHEN (SELECT id::text FROM life) = %s THEN pg_xact_status
 RETRIED = {"40001", "40P01", "23505"}
 """Serialization failure, deadlock, and a row that another transaction has just added: the same once more ends otherwise."""
 
-LOST = {"57P01", "57P02", "57P03", "25P03", "53300"}
-"""The session was ended, the server crashed, is starting, ended an idle transaction, or has no connection left; 08 is class."""
+LOST = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300"}
+"""
+The session was ended, the server crashed, is starting, ended a session or a transaction that was idle, or a transaction that took
+too long, or has no connection left; 08 is class.
+"""
 
 logging.getLogger("psycopg").setLevel(logging.ERROR)  # what it warns of is raised, too
 

@@ -43,6 +43,19 @@ def test_every_commit_is_synced(url: str) -> None:
     careless.close()
 
 
+def test_a_session_that_the_server_ends_because_it_is_idle_is_replaced(url: str) -> None:
+    connections = Connections(url + "%20-cidle_session_timeout%3D200ms", 1)
+    pid = connections.read(lambda db: db.info.backend_pid)
+
+    def is_gone() -> bool:
+        with psycopg.connect(url) as db:
+            return not rows(db, "SELECT 1 FROM pg_stat_activity WHERE pid = %s", pid)
+
+    wait_until("the server has ended it", is_gone, seconds=10)
+    assert connections.read(lambda db: first(db, "SELECT 1")) == (1,)
+    connections.close()
+
+
 def test_what_raises_leaves_no_trace(table: Connections) -> None:
     def work(tx: Transaction) -> None:
         add(1)(tx)
