@@ -222,7 +222,8 @@ def test_an_idle_transaction_holds_up_its_own_rows_alone(url: str) -> None:
 def test_a_process_that_is_stopped_in_a_claim_keeps_nobody_from_anything(url: str) -> None:
     """Its row locks go with its transaction, which the server ends; what it had is claimed by others."""
     scene = Scene(url)
-    stopped = psycopg.connect(url, autocommit=True)
+    stopped = scene.database._connections.connect()
+    assert stopped.execute("SHOW idle_in_transaction_session_timeout").fetchall() == [("30s",)]
     stopped.execute("SET idle_in_transaction_session_timeout = '300ms'")
     stopped.execute("BEGIN")
     stopped.execute("UPDATE run SET state = 'leased', token = token + 1 WHERE id = %s", (scene.ready,))
