@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -164,6 +167,19 @@ def test_one_byte_changed_anywhere_is_caught(case: Case) -> None:
         changed = bytearray(case.bundle)
         changed[n] ^= 0x20 if n % 2 else 0x01  # 0x20 turns capitals into small letters
         assert not is_verified(bytes(changed)), f"byte {n}: {case.bundle[n - 20 : n + 20]!r}"
+
+
+def test_a_bomb_is_refused_before_it_is_inflated(case: Case) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in case.members:
+            archive.writestr(name, bytes(32 << 20) if name == "events.jsonl" else b"{}")
+    tracemalloc.start()
+    with pytest.raises(verify.Broken, match=r"README\.txt is compressed"):
+        verify.unpack(file.getvalue())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 def test_a_bundle_that_was_cut_or_extended_is_caught(case: Case) -> None:

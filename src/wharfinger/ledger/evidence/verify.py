@@ -135,18 +135,28 @@ def pack(members: dict[str, bytes]) -> bytes:
 
 
 def unpack(bundle: bytes) -> dict[str, bytes]:
-    """The members, if these are the only bytes that a ZIP file of them has."""
+    """The members, if these are the only bytes that a ZIP file of them has. Nothing is inflated: that might fill the memory."""
     try:
         with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
-            names = archive.namelist()
-            members = {name: archive.read(name) for name in names}
+            check_directory(archive)
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except Broken:
+        raise
     except Exception as exc:  # whatever a damaged archive makes the library say
         raise Broken(f"it is no whole ZIP file: {exc}") from exc
-    if [name for name in MEMBERS if name in names] != names:
-        broken(f"it has the members {', '.join(names)}")
     if pack(members) != bundle:
         broken("something beside the members was changed in the ZIP file")
     return members
+
+
+def check_directory(archive: zipfile.ZipFile) -> None:
+    """That it lists the members of a bundle, each once and stored as it is."""
+    names = archive.namelist()
+    if [name for name in MEMBERS if name in names] != names:
+        broken(f"it has the members {', '.join(names)}")
+    for member in archive.infolist():
+        if member.compress_type != zipfile.ZIP_STORED:
+            broken(f"{member.filename} is compressed")
 
 
 # -- the checks
