@@ -21,8 +21,9 @@ from wharfinger.errors import UsageError
 def command(session: Session, pipelines: tuple[str, ...]) -> None:
     """Let no file begin its way through these pipelines.
 
-    What has begun is finished. Files that the pipelines take wait, are counted, and go on at `wharf resume PIPELINE`. It
-    holds for every worker, and outlives a restart. Without a name: which pipelines are paused.
+    What a worker has in hand is finished. Files that the pipelines take wait, as do retries, and files that come back from
+    child runs; they are counted, and go on at `wharf resume PIPELINE`. It holds for every worker, and outlives a restart.
+    Without a name: which pipelines are paused.
     """
     if not pipelines:
         _list(session)

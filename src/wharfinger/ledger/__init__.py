@@ -169,7 +169,10 @@ class Gates(Protocol):
     """
 
     def pause(self, pipeline: str, by: str) -> bool:
-        """Let no run of this pipeline begin, from now on; what has begun goes on. False where it is paused already."""
+        """
+        Let no run of this pipeline begin or come back, from now on: what a worker has in hand is finished; retries, and files that come
+        back from child runs, wait. False where it is paused already.
+        """
         ...
 
     def resume(self, pipeline: str, by: str) -> bool:
