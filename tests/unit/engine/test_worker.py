@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rig.databases import Clock
 from rig.draining import drain
 from rig.waiting import wait_until
 from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
@@ -19,6 +20,7 @@ from wharfinger.engine.worker import EXPRESS_BATCH
 from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError
 from wharfinger.ingest import land
 from wharfinger.ledger import LARGE
+from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, Delivered, Outcome, State, Status, file_id
 from wharfinger.steps import Output, Reader, Result, Scratch
 from wharfinger.store import Delivery, noted_delivery
@@ -634,24 +636,30 @@ def test_a_worker_stopped_before_it_began_gives_everything_back(yard: Yard) -> N
 
 
 def test_a_worker_counts_no_crash_where_its_clock_has_leapt(yard: Yard) -> None:
-    ahead = [0.0]
-    worker = yard.worker(PIPELINES["plain"], clock=lambda: time.time() + ahead[0])
+    clock = Clock()
+    database = SqliteDatabase(yard.root / "ledger.db", tree="arrivals", clock=clock)
+    yard.ledger = database.ledger
+    worker = yard.worker(PIPELINES["plain"], clock=clock)
     yard.land({"a": b""})
-    yard.ledger.claim("slow", 1, 0.01)
-    time.sleep(0.02)
-    ahead[0] = 3600.0
+    yard.ledger.claim("slow", 1, 30)
+    clock.forward(3600)
     worker._sweep()
+    database.close()
     assert yard.history("a") == ["arrived", "released"]
 
 
 def test_a_file_that_is_cancelled_while_a_step_runs_is_not_delivered(yard: Yard) -> None:
-    (arrival,) = yard.land({"a": b"sleep 1.5"})
-    cancel = threading.Timer(0.5, yard.ledger.cancel, ([arrival.file_id], "ann"))
-    cancel.start()
-    drain(yard.worker(PIPELINES["obey"], lease_s=0.6))
-    cancel.join()
+    def cancel(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+        time.sleep(0.3)
+        assert yard.ledger.cancel([arrival.file_id], "ann") == [True]
+        return Result([Output.unchanged(inputs[0])])
+
+    (arrival,) = yard.land({"a": b"bytes"})
+    steps = {**STEPS, "cancel": a_step("cancel", cancel)}
+    yard.worker(a_pipeline(bound("cancel"), bound("send", "out")), steps=steps, lease_s=0.2).turn()
     assert yard.visible() == {}
     assert yard.history("a") == ["arrived", "cancelled"]
+    assert yard.catalog.events(arrival.file_id)[-1].data["after"] == "leased"
 
 
 def test_a_paused_pipeline_begins_nothing_and_the_others_go_on(yard: Yard) -> None:
