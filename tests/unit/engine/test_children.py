@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rig import postgres
 from rig.archives import zipped
 from rig.databases import DATABASES
 from rig.draining import drain
+from rig.memory import Peak
 from rig.yard import CALLED, PIPELINES, SOON, STEPS, Yard, a_pipeline, a_step, bound, call, called
 from wharfinger.config.settings import BoundBranch
 from wharfinger.errors import StoreError, Transient, WharfingerError
@@ -252,10 +252,10 @@ def test_a_store_that_refuses_members_fails_the_call_and_the_next_try_makes_the_
 def test_ten_thousand_members_in_bounded_memory(yard: Yard) -> None:
     members = {f"{n // 100}/{n}.csv": b"row %d\n" % n for n in range(10_000)}
     yard.land({"all.zip": zipped(members)})
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = Peak()
     worker = yard.worker(a_pipeline(call("rows", kind="each")), called(NAMED, name="rows"), steps=STEPS_)
     drain(worker, seconds=240)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = peak.grown
     record = yard.records()["all.zip"]
     assert (record.status, len(record.delivered)) == (Status.TRANSFERRED, MANY)
     assert facts(yard, "all.zip")["rows"] == {"children": 10_000, "transferred": 10_000, "failed": 0, "quarantined": 0}
