@@ -16,6 +16,7 @@ Every error wharfinger raises on purpose.
     + Unreachable            the store does not answer, or asks for patience; a retry helps
   x LedgerError              facts could not be recorded or read
     + Busy                   another process holds the ledger; a retry helps
+    + LostAnswer             nobody can tell whether the ledger did it
     + Incompatible           this ledger was made by another version, or the library or server is unfit
   x Unproven                 a signature, a hash or a proof does not hold: something was changed
 
@@ -121,6 +122,12 @@ class Busy(LedgerError):
     """Another process held the ledger for too long. Nothing was changed; try again."""
 
     code = "LEDGER_BUSY"
+
+
+class LostAnswer(LedgerError):
+    """The connection was lost during a commit: what it would have changed may be changed or not."""
+
+    code = "LEDGER_LOST_ANSWER"
 
 
 class Incompatible(LedgerError):

@@ -78,6 +78,8 @@ def summon(executions: Sequence[Execution], store: Store, ledger: Ledger) -> Non
         if execution.is_for_members:
             try:
                 _summon_members(execution, store, ledger)
+            except LedgerError:  # no file's fault
+                raise
             except Exception as error:  # the process outlives a file
                 execution.fail(error)
     crash.point("worker.spawned")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import time
@@ -20,15 +21,16 @@ from wharfinger.engine.lifeline import GRACE_S
 from wharfinger.engine.plan import Plan, plan
 from wharfinger.engine.report import report
 from wharfinger.engine.scratch import Workroom, clean
-from wharfinger.engine.sweep import Sweeper
+from wharfinger.engine.sweep import Sweeper, sweep
 from wharfinger.engine.wake import wake
-from wharfinger.errors import Busy, LedgerError, Transient
+from wharfinger.errors import Busy, LedgerError, LostAnswer, Transient
 from wharfinger.ledger import LARGE, Gates, Hint, Ledger
 from wharfinger.model import Child, Failure, Outcome, Run, State, Status
 from wharfinger.steps import Step
 from wharfinger.store import Store, Target
 from wharfinger.telemetry import crash
 from wharfinger.telemetry.meter import SILENT, Meter
+from wharfinger.telemetry.trouble import Trouble
 
 IDLE_S = 1.0
 """A worker with nothing to do looks again after so long, if no hint comes before."""
@@ -41,6 +43,12 @@ WOKEN = 10
 
 OVERRUN = 75
 """Exit status (sysexits.h: EX_TEMPFAIL) of a worker that has given up on a step which would not end."""
+
+_doubt = Trouble(
+    logging.getLogger(__name__),
+    begins="an answer of the ledger was lost: what this worker holds is given back, and no try is counted",
+    ends="what this worker held is given back",
+)
 
 
 class Worker:
@@ -82,6 +90,7 @@ class Worker:
         self._max_size = LARGE if express else None
         self._meter, self._clock, self._rand = meter, clock, rand
         self._limit = self._batch
+        self._is_in_doubt = False  # about what it holds
         self._leases = Leases(ledger, lease_s)
         self._sweep, self._checkpoint = Sweeper(ledger, hint, clock=clock), checkpoint
         self._watch = Watch(self._overrun)
@@ -97,8 +106,9 @@ class Worker:
         send, grace_s = self._hint.send, self._grace_s
         with Heartbeat(self._leases, self._watch, sweep=self._make_rounds, released=send, grace_s=grace_s):
             while not self._leases.closed:
-                if not self.turn():
+                if not self.turn() and not self._is_in_doubt:
                     self._hint.receive(IDLE_S)
+            retry.insist(self._let_go)
         self._workroom.close()
 
     def stop(self) -> None:
@@ -106,9 +116,21 @@ class Worker:
         self._leases.closed = True
 
     def turn(self) -> int:
-        """Claim runs once and see to them. How many were claimed."""
+        """
+        Claim runs once and see to them. How many were claimed; 0 also where the ledger is busy, and where an answer of its was lost:
+        then the next turn begins by letting go of all that is held.
+        """
+        try:
+            return self._turn()
+        except LostAnswer as error:
+            _doubt.tell(error)
+            self._is_in_doubt = True
+            return 0
+
+    def _turn(self) -> int:
         claimed = time.monotonic()
         try:
+            self._let_go()
             runs = self._ledger.claim(self._owner, self._limit, self._lease_s, max_size=self._max_size)
         except Busy:
             return 0
@@ -123,6 +145,14 @@ class Worker:
             self._hint.send(retry.insist(self._leases.give_back))
             self._workroom.clear()
         return len(runs)
+
+    def _let_go(self) -> None:
+        """Where it is in doubt: give back what the ledger has in this worker's name. Nothing has crashed."""
+        if self._is_in_doubt:
+            sweep(self._ledger, self._hint, owner=self._owner, crashed=False)
+            self._workroom.clear()
+            self._is_in_doubt = False
+            _doubt.tell(None)
 
     def _route(self, runs: Sequence[Run]) -> tuple[list[Execution], list[Outcome]]:
         """Its way for each run; for those that no pipeline takes, or a paused one, what is to be settled."""

@@ -13,6 +13,7 @@ from rig import postgres
 from rig.archives import zipped
 from rig.databases import DATABASES
 from rig.draining import drain
+from rig.losing import lose_answer
 from rig.memory import Peak
 from rig.yard import CALLED, PIPELINES, SOON, STEPS, Yard, a_pipeline, a_step, bound, call, called
 from wharfinger.config.settings import BoundBranch
@@ -244,6 +245,23 @@ def test_a_store_that_refuses_members_fails_the_call_and_the_next_try_makes_the_
     assert yard.statuses() == {"all.zip": "transferred"}
     assert len(yard.visible()) == MANY + 5
     assert "retry" in yard.history("all.zip")
+    assert list(yard.store.list("checkpoints")) == []
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
+@pytest.mark.parametrize("kind", ["each", "pipeline"])
+def test_an_answer_that_is_lost_among_the_calls_costs_the_archive_no_try(
+    yard: Yard, kind: str, is_done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard.land({"all.zip": zipped({f"{n}.csv": b"%d" % n for n in range(3)})})
+    worker = yard.worker(a_pipeline(call("rows", kind=kind)), called(OUT, name="rows"))
+    lost = lose_answer(yard.ledger, "spawn", monkeypatch, is_done=is_done)
+    assert worker.turn() == 0
+    assert lost == ["spawn"]
+    drain(worker)
+    assert (yard.statuses(), yard.records()["all.zip"].attempts) == ({"all.zip": "transferred"}, 1)
+    assert len(yard.visible()) == (3 if kind == "each" else 1)
+    assert not {"retry", "expired"} & {*yard.history("all.zip")}
     assert list(yard.store.list("checkpoints")) == []
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from rig.databases import Clock
 from rig.draining import drain
+from rig.losing import lose_answer
 from rig.waiting import wait_until
 from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
 from wharfinger.config.settings import Retry, Route
@@ -542,6 +543,42 @@ def test_busy_ledgers_are_waited_for(yard: Yard, monkeypatch: pytest.MonkeyPatch
     busy("extend", 2)
     assert worker.turn() == 1
     assert yard.statuses() == {"a": "transferred"}
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
+@pytest.mark.parametrize("verb", ["claim", "extend", "settle"])
+def test_an_answer_of_the_ledger_that_is_lost_costs_no_file_a_try(
+    yard: Yard, verb: str, is_done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard.land({"a": b"bytes", "b": b"reject"})
+    worker = yard.worker(PIPELINES["full"])
+    lost = lose_answer(yard.ledger, verb, monkeypatch, is_done=is_done)
+    assert worker.turn() == 0
+    assert lost == [verb]
+    drain(worker)
+    assert yard.statuses() == {"a": "transferred", "b": "quarantined"}
+    assert yard.visible() == {"acme/a": b"BYTES"}
+    assert {record.attempts for record in yard.records().values()} == {1}
+    assert set(yard.history("a")) <= {"arrived", "released", "transferred"}
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
+@pytest.mark.parametrize("verb", ["settle", "release"])
+def test_a_worker_that_ends_leaves_nothing_in_doubt(
+    yard: Yard, verb: str, is_done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last_words(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+        worker.stop()
+        return Result([Output.unchanged(inputs[0])])
+
+    yard.land({"a": b"bytes", "b": b"bytes"})
+    steps = {**STEPS, "last": a_step("last", last_words)}
+    worker = yard.worker(a_pipeline(bound("last"), bound("send", "out")), steps=steps)
+    lost = lose_answer(yard.ledger, verb, monkeypatch, is_done=is_done)
+    worker.work()
+    assert lost == [verb]
+    assert yard.catalog.counts().runs[State.LEASED] == 0
+    assert {kind for name in "ab" for kind in yard.history(name)} <= {"arrived", "released", "transferred"}
 
 
 def test_slow_files_are_claimed_in_smaller_groups(yard: Yard) -> None:

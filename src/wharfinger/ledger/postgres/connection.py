@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import psycopg
 from psycopg.types.numeric import Int8Dumper
 
-from wharfinger.errors import Busy, Incompatible, LedgerError
+from wharfinger.errors import Busy, Incompatible, LedgerError, LostAnswer
 from wharfinger.ledger.postgres import url as urls
 
 Transaction = psycopg.Connection[tuple[Any, ...]]
@@ -80,7 +80,7 @@ class Connections:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """
         What `work` answers, once all it did is durable; it leaves no trace if it raises, and may be done several times. Where the answer
-        to the commit is lost, the server is asked what became of it; where that cannot be learned, LedgerError is raised.
+        to the commit is lost, the server is asked what became of it; where that cannot be learned, LostAnswer is raised.
         """
         return self._try(partial(self._committed, work))
 
@@ -122,7 +122,7 @@ class Connections:
 
     def is_done(self, number: Number, lost: psycopg.Error) -> bool:
         """
-        Whether the transaction of this number was committed. Raises LedgerError, for the reason `lost`, where nobody can tell: the
+        Whether the transaction of this number was committed. Raises LostAnswer, for the reason `lost`, where nobody can tell: the
         server does not answer within the patience, or it has crashed since, and may have given the number to another.
         """
         until = time.monotonic() + self._patience_s
@@ -134,9 +134,8 @@ class Connections:
                 if status != "in progress":
                     return bool(status == "committed")
                 time.sleep(0.02)
-        raise LedgerError(
-            f"{self.name}: the connection was lost during a commit; what it would have changed may be changed or not",
-            code="LEDGER_LOST_ANSWER",
+        raise LostAnswer(
+            f"{self.name}: the connection was lost during a commit; what it would have changed may be changed or not"
         ) from lost
 
     def _once(self, work: Callable[[Transaction], T]) -> T:
