@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rig.databases import Clock, arrived, lease, retried, transferred
+from rig.databases import Clock, arrived, claimed, lease, retried, transferred
 from wharfinger.ledger import Catalog, Filter, Ledger
 from wharfinger.model import Run, Status
 from wharfinger.store.versions import Versions
@@ -89,3 +89,16 @@ def test_nothing_is_lost_or_held_twice_and_versions_keep_their_order(
     assert harbour.versions == sorted(set(harbour.versions))
     assert sorted(harbour.settled) == sorted({record.file_id for record in catalog.files(Filter(), limit=1000)})
     assert catalog.counts().files[Status.TRANSFERRED] == len(harbour.versions)
+
+
+def test_a_lease_that_ends_while_a_sweep_waits_for_the_ledger_is_left_to_its_holder(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds it has waited as long, and extends it now."""
+    arrived(ledger, 2)
+    over, held = claimed(ledger, lease_s=LEASE), claimed(ledger, lease_s=2 * LEASE)
+    times = iter((clock.now + 1.5 * LEASE, *[clock.now + 3 * LEASE] * 9))
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "_clock", lambda: next(times))
+        assert ledger.sweep() == [over.id]
+    assert ledger.extend([lease(held)], LEASE) == [True]

@@ -14,8 +14,8 @@ LEAP_S = 1.0
 
 class Sweeper:
     """
-    Takes back, again and again, every run whose lease has ended. A clock that leaps ahead ends leases whose holders are well, so
-    what comes back right after a leap is counted against nobody.
+    Takes back, again and again, every run whose lease has ended. A clock that leaps ahead ends leases whose holders are well, and so
+    does a ledger that nobody can reach: what comes back right afterwards is counted against nobody.
     """
 
     def __init__(
@@ -29,11 +29,14 @@ class Sweeper:
         self._ledger, self._hint = ledger, hint
         self._clock, self._monotonic = clock, monotonic
         self._ahead = self._lead()
+        self._was_away = False  # the ledger, when it was asked last
 
     def __call__(self) -> list[str]:
         """See `sweep`."""
-        ahead = self._lead()
-        runs = sweep(self._ledger, self._hint, crashed=ahead - self._ahead < LEAP_S)
+        ahead, was_away = self._lead(), self._was_away
+        self._was_away = True
+        runs = sweep(self._ledger, self._hint, crashed=not was_away and ahead - self._ahead < LEAP_S)
+        self._was_away = False
         self._ahead = ahead
         return runs
 

@@ -75,10 +75,10 @@ class Ledger(Protocol):
 
     def sweep(self, *, owner: str | None = None, crashed: bool = True) -> list[str]:
         """
-        Take back up to `MANY` runs whose lease has expired (or that `owner` holds: its process is known to be dead), and
-        answer their ids. Each becomes ready and `solo`; one that was solo already has crashed once more, and at
-        `POISON_CRASHES` it is dead and its file quarantined with the code POISON. Where nothing has `crashed`, since somebody
-        ended the process on purpose, they are released instead.
+        Take back up to `MANY` runs whose lease had expired when this was asked, however long the ledger is busy then (or that
+        `owner` holds: its process is known to be dead), and answer their ids. Each becomes ready and `solo`; one that was solo already
+        has crashed once more, and at `POISON_CRASHES` it is dead and its file quarantined with the code POISON. Where nothing has
+        `crashed`, since somebody ended the process on purpose, they are released instead.
         """
         ...
 

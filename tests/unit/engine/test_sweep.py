@@ -8,6 +8,7 @@ from rig.databases import Clock, arrived
 from rig.waiting import wait_until
 from rig.yard import Yard
 from wharfinger.engine.sweep import Sweeper, sweep
+from wharfinger.errors import Busy
 from wharfinger.ledger import POISON_CRASHES
 from wharfinger.ledger.hint import DatagramHint
 from wharfinger.ledger.sqlite import SqliteDatabase
@@ -55,3 +56,29 @@ def test_a_lease_that_a_leap_of_the_clock_ends_is_no_crash(yard: Yard, leaps: bo
     database.close()
     assert record
     assert record.status is status
+
+
+def test_a_lease_that_ends_while_nobody_can_reach_the_ledger_is_no_crash(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(**_: object) -> list[str]:
+        raise Busy("the server is away")
+
+    clock = Clock()
+    database = SqliteDatabase(yard.root / "away.db", clock=clock)
+    sweeper = Sweeper(database.ledger, yard.hint)
+    (arrival,) = arrived(database.ledger)
+    for _ in range(POISON_CRASHES + 1):
+        database.ledger.claim("worker", 1, 30.0)
+        clock.forward(60)
+        with monkeypatch.context() as patch:
+            patch.setattr(database.ledger, "sweep", away)
+            with pytest.raises(Busy):
+                sweeper()
+        assert sweeper() == [arrival.file_id]
+    database.ledger.claim("worker", 1, 30.0)
+    clock.forward(60)
+    assert sweeper() == [arrival.file_id]
+    kinds = [event.kind for event in database.catalog.events(arrival.file_id)]
+    database.close()
+    assert kinds == ["arrived", *["released"] * (POISON_CRASHES + 1), "expired"]

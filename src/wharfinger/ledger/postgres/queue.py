@@ -106,10 +106,11 @@ class PostgresLedger:
 
     def sweep(self, *, owner: str | None = None, crashed: bool = True) -> list[str]:
         """See Ledger."""
+        asked = self._now()
 
         def work(tx: Transaction) -> list[str]:
             now = self._now()
-            runs = recover.lost(tx, owner, now)
+            runs = recover.lost(tx, owner, asked)
             if runs and crashed:
                 recover.take_back(tx, runs, "the lease ended" if owner is None else "its owner died", now)
             elif runs:

@@ -97,12 +97,13 @@ class SqliteLedger:
 
     def sweep(self, *, owner: str | None = None, crashed: bool = True) -> list[str]:
         """See Ledger."""
+        asked = self._now()
         with self._connections.reading() as db:
-            if not recover.lost(db, owner, self._now()):
+            if not recover.lost(db, owner, asked):
                 return []
         with self._connections.writing() as tx:
             now = self._now()
-            runs = recover.lost(tx, owner, now)
+            runs = recover.lost(tx, owner, asked)
             if crashed:
                 recover.take_back(tx, runs, "the lease ended" if owner is None else "its owner died", now)
             else:
