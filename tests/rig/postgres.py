@@ -27,6 +27,9 @@ import pytest
 SHARED = "WHARF_TEST_POSTGRES"
 """The variable with the URL of the server that is shared."""
 
+LOCKED = "locked"
+"""The role, where a test has made it, that must give its password; all others are trusted."""
+
 _started: list[Server] = []
 
 OPTIONS = {
@@ -50,6 +53,10 @@ class Server:
             shutil.chown(self.folder, **self._who)
         how = ("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
         self._run("initdb", "-D", str(self.folder / "data"), "-U", "wharf", "--no-sync", *how)
+        with open(self.folder / "data" / "pg_hba.conf", "r+") as hba:
+            rules = hba.read()
+            hba.seek(0)
+            hba.write(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{rules}")
         self.port = _free_port()
         self.url = f"postgresql://wharf@127.0.0.1:{self.port}/postgres"
         self.start()

@@ -7,6 +7,7 @@ from wharfinger.app.backends import (
     open_database,
     open_hint,
     open_keyring,
+    open_source,
     open_store,
     open_targets,
     premises,
@@ -15,6 +16,7 @@ from wharfinger.app.backends import (
 )
 from wharfinger.app.http import receive
 from wharfinger.app.metrics import expose
+from wharfinger.app.process import is_served
 from wharfinger.app.retention import retain
 from wharfinger.app.sftp import listen
 from wharfinger.app.sources import reconcilers, watch
@@ -25,12 +27,14 @@ __all__ = [
     "bind",
     "copy_ledger",
     "expose",
+    "is_served",
     "listen",
     "look_into",
     "move_ledger_aside",
     "open_database",
     "open_hint",
     "open_keyring",
+    "open_source",
     "open_store",
     "open_targets",
     "premises",

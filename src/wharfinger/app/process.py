@@ -6,8 +6,13 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from wharfinger.engine.lifeline import Lifeline
+from wharfinger.engine.presence import is_present
+
+if TYPE_CHECKING:
+    from wharfinger.config.place import Place
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
 
@@ -32,3 +37,8 @@ def stop_loop_by(stop: Callable[[], object], line: Lifeline) -> None:
     for number in ENDS:
         loop.add_signal_handler(number, stop)
     line.watch(lambda: loop.call_soon_threadsafe(stop))
+
+
+def is_served(settings: Place) -> bool:
+    """Whether `wharf serve`, or a worker, runs on this machine with this data directory."""
+    return is_present(settings.data / "run")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wharfinger.app.backends import open_database, open_hint, open_keyring, open_store
 from wharfinger.app.http import check_http
 from wharfinger.app.metrics import forget_figures
+from wharfinger.engine.presence import present
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import LedgerError, UsageError
@@ -62,7 +63,8 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     if settings.retention:
         children.append(Child("retention", (*wharf, "retain")))
     hint = open_hint(settings)
-    had_time = Supervisor(children, notice=notice, bereaved=partial(sweep, database.ledger, hint)).run()
+    with present(settings.data / "run"):
+        had_time = Supervisor(children, notice=notice, bereaved=partial(sweep, database.ledger, hint)).run()
     hint.close()
     database.close()
     return had_time

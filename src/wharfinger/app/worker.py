@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def work(settings: Settings, *, express: bool = False) -> None:
     """Be a worker until SIGTERM, or until the supervisor is gone: then finish what has begun, give back the rest, and return."""
     from wharfinger.engine.checkpoint import Checkpointer
+    from wharfinger.engine.presence import present
     from wharfinger.engine.worker import Worker
     from wharfinger.ledger.checkpoint import signer
 
@@ -39,7 +40,8 @@ def work(settings: Settings, *, express: bool = False) -> None:
     )
     process.stop_by(worker.stop, line)
     line.ready("worker")
-    worker.work()
+    with present(settings.data / "run"):
+        worker.work()
     hint.close()
     store.close()
     database.close()

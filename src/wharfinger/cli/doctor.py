@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from wharfinger.cli.examine import Finding, examine
+from wharfinger.cli.examine import examine
+from wharfinger.cli.finding import Finding
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session

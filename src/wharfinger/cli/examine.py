@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 import os
-import socket
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from wharfinger.cli import ports
+from wharfinger.cli.finding import Finding
 from wharfinger.cli.problem import problem
 from wharfinger.cli.session import Session
 from wharfinger.cli.verify import verify_ledger
@@ -26,7 +24,7 @@ from wharfinger.model import State
 from wharfinger.store.space import disks
 
 if TYPE_CHECKING:
-    from wharfinger.config.settings import Destination, Sftp, Source
+    from wharfinger.config.settings import Destination, Source
 
 SAMPLE = 200
 """How many of the newest files are looked up in the store."""
@@ -34,37 +32,32 @@ SAMPLE = 200
 SHOWN = 20
 """How many lost objects are told one by one."""
 
+APART_S = 2.0
+"""By how much two clocks may differ: they are asked over a network."""
+
+NTP = "set the clock by NTP: timedatectl set-ntp true"
+
 LATE = 10
 """How many checkpoints in a row may be missing before it is told."""
 
 PURGE_S = 60.0
 """A purge that was ordered so long ago and is not done was cut off."""
 
-_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-"""Where to ask for what listens on every address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was seen of one part. `fix` is the next command, where one is needed."""
-
-    part: str
-    verdict: Literal["ok", "warn", "fail"]
-    text: str
-    fix: str = ""
-
 
 def examine(session: Session) -> Iterator[Finding]:
-    """All parts, one after the other. Where the configuration is broken, nothing else can be looked at."""
-    for part, look in PARTS.items():
+    """All parts, one after the other. Where one is broken that others stand on, these cannot be looked at."""
+    broken: set[str] = set()
+    for part, (look, *stands_on) in PARTS.items():
+        if broken.intersection(stands_on):
+            continue
         try:
-            findings = list(look(session))
+            yield from look(session)
         except (OSError, WharfingerError) as error:
             told = problem(error)
-            findings = [Finding(part, "fail", f"{told.code}: {told.message}", told.fix)]
-        yield from findings
-        if part == "configuration" and findings[-1].verdict == "fail":
-            return
+            yield Finding(part, "fail", f"{told.code}: {told.message}", told.fix)
+            broken.add(part)
+            if part == "configuration":
+                return
 
 
 def _configuration(session: Session) -> Iterator[Finding]:
@@ -79,6 +72,9 @@ def _configuration(session: Session) -> Iterator[Finding]:
 
 def _data(session: Session) -> Iterator[Finding]:
     path = session.settings.data
+    if path.exists() and not path.is_dir():
+        yield Finding("data directory", "fail", f"{path} is no directory", f"mv {path} {path}.old; or set `data`")
+        return
     if not path.exists():
         yield Finding("data directory", "warn", f"{path} is not there yet; wharf serve makes it", "wharf serve")
         return
@@ -104,25 +100,48 @@ def _disk(session: Session) -> Iterator[Finding]:
 
 
 def _ledger(session: Session) -> Iterator[Finding]:
-    if missing := lost(session.store, session.database.catalog, session.settings.bucket):
-        said = f"it knows none of the oldest files in the store ({many(missing, 'file')} looked up): it was lost"
-        yield Finding("ledger", "fail", said, "wharf ledger rebuild --missing")
-        return
     counts = session.database.catalog.counts()
     said = f"{many(sum(counts.files.values()), 'file')}; {session.database.engine}"
     yield Finding("ledger", "ok", said)
 
 
+def _store(session: Session) -> Iterator[Finding]:
+    store = session.store
+    yield Finding("store", "ok", f"{session.settings.store}; what is under way lies at {store.staging.parent}")
+
+
+def _custody(session: Session) -> Iterator[Finding]:
+    """Whether ledger and store belong together."""
+    if missing := lost(session.store, session.database.catalog, session.settings.bucket):
+        said = f"it knows none of the oldest files in the store ({many(missing, 'file')} looked up): it was lost"
+        yield Finding("ledger", "fail", said, "wharf ledger rebuild --missing")
+    pages = [*verify_ledger(session.store, session.database.catalog, most=SAMPLE)]
+    files, gone = sum(files for files, _ in pages), [problem for _, lost in pages for problem in lost]
+    for each in gone[:SHOWN]:
+        yield Finding("store", "fail", each.message, "wharf store verify; then restore what is lost from a backup")
+    if len(gone) > SHOWN:
+        yield Finding("store", "fail", f"and {number(len(gone) - SHOWN)} more", "wharf store verify")
+    if not gone:
+        yield Finding("store", "ok", f"it has the bytes of the newest {many(files, 'file')}")
+
+
 def _work(session: Session) -> Iterator[Finding]:
-    """Whether somebody works: a run that could begin and is not begun says no."""
-    counts = session.database.catalog.counts()
-    age = time.time() - counts.oldest_ready if counts.oldest_ready else 0.0
+    """Whether somebody works, here or elsewhere: leases that are over, and runs that could begin and are not begun, say no."""
+    from wharfinger import app
+
+    counts, lease_s, now = session.database.catalog.counts(), session.settings.workers.lease_s, time.time()
     leased, ready = (counts.runs.get(state, 0) + counts.children.get(state, 0) for state in (State.LEASED, State.READY))
-    if counts.oldest_ready and not leased and age > session.settings.workers.lease_s:
-        said = f"a file has waited for {span(age)} and no worker holds any"
+    over = now - counts.oldest_lease if counts.oldest_lease else 0.0
+    age = now - counts.oldest_ready if counts.oldest_ready else 0.0
+    here = "serves" if app.is_served(session.settings) else "does not serve"
+    if over > lease_s:
+        said = f"a lease ended {span(over)} ago, and nobody has taken the file back; wharf {here} here"
+        yield Finding("workers", "fail", said, "wharf serve; if it runs, look into its log")
+    elif age > lease_s and not leased:
+        said = f"a file has waited for {span(age)} and no worker holds any; wharf {here} here"
         yield Finding("workers", "warn", said, "wharf serve; or wharf status, if it is a retry that waits")
     else:
-        yield Finding("workers", "ok", f"{number(leased)} at work, {number(ready)} in line")
+        yield Finding("workers", "ok", f"{number(leased)} at work, {number(ready)} in line; wharf {here} here")
     if counts.runs.get(State.DEAD, 0):
         yield Finding("dead letters", "warn", many(counts.runs[State.DEAD], "file"), "wharf files --dead")
     if counts.unrouted:
@@ -148,49 +167,6 @@ def _purges(session: Session) -> Iterator[Finding]:
     elif session.settings.retention:
         count = session.database.catalog.counts().purged
         yield Finding("purge", "ok", f"{many(count, 'file')} purged so far")
-
-
-def _metrics(session: Session) -> Iterator[Finding]:
-    place = session.settings.metrics
-    if place is None:
-        return
-    if place.port == 0:
-        yield Finding("metrics", "ok", "a free port is taken at every start")
-        return
-    where = f"{place.host}:{place.port}"
-    said = _figures(_HERE.get(place.host, place.host), place.port)
-    if said is None:
-        yield Finding("metrics", "ok", f"nothing answers at {where} now; wharf serve will")
-    elif "wharf_backlog" in said:
-        yield Finding("metrics", "ok", f"wharf answers Prometheus at {where}")
-    else:
-        fix = "look into the log of wharf serve; or stop the other program, or set metrics.port"
-        yield Finding("metrics", "fail", f"what answers at {where} tells no figures of wharf", fix)
-
-
-def _figures(host: str, port: int) -> str | None:
-    """What is told at /metrics there, "" where something else answers; None where nobody listens."""
-    connection = http.client.HTTPConnection(host, port, timeout=5)
-    try:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode(errors="replace")
-    except ConnectionRefusedError:
-        return None
-    except (OSError, http.client.HTTPException):
-        return ""
-    finally:
-        connection.close()
-
-
-def _store(session: Session) -> Iterator[Finding]:
-    pages = [*verify_ledger(session.store, session.database.catalog, most=SAMPLE)]
-    files, lost = sum(files for files, _ in pages), [problem for _, lost in pages for problem in lost]
-    for each in lost[:SHOWN]:
-        yield Finding("store", "fail", each.message, "wharf store verify; then restore what is lost from a backup")
-    if len(lost) > SHOWN:
-        yield Finding("store", "fail", f"and {number(len(lost) - SHOWN)} more", "wharf store verify")
-    if not lost:
-        yield Finding("store", "ok", f"it has the bytes of the newest {many(files, 'file')}")
 
 
 def _users(session: Session) -> Iterator[Finding]:
@@ -256,71 +232,24 @@ def _checkpoints(session: Session) -> Iterator[Finding]:
         yield Finding("checkpoints", "ok", "what has happened is signed, or will be within a minute")
 
 
-def _port(session: Session) -> Iterator[Finding]:
-    sftp = session.settings.listeners.sftp
-    if sftp is None:
-        yield Finding("sftp", "ok", "no listener is wanted")
-    elif sftp.port == 0:
-        yield Finding("sftp", "ok", "a free port is taken at every start")
-    else:
-        yield _listener(sftp, session.settings.data)
-
-
-def _listener(sftp: Sftp, data: Path) -> Finding:
-    where = f"{sftp.host}:{sftp.port}"
-    family = socket.AF_INET6 if ":" in sftp.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((sftp.host, sftp.port))
-        except PermissionError:
-            return Finding("sftp", "fail", f"this user may not listen on {where}", "use a port above 1023")
-        except OSError:
-            return _occupied(sftp, where, data)
-    return Finding("sftp", "ok", f"{where} is free: wharf serve is not running")
-
-
-def _occupied(sftp: Sftp, where: str, data: Path) -> Finding:
-    """Ours is who has our host key; the greeting alone is that of every wharf, and one that is busy may not come to more."""
-    from wharfinger.ingest.sftp.hostkey import ANSWER_S, answering_key, known_keys
-
-    host = _HERE.get(sftp.host, sftp.host)
-    said = _greeting(host, sftp.port)
-    key = asyncio.run(answering_key(host, sftp.port)) if said else None
-    if key and key.public_data in {ours.public_data for ours in known_keys(sftp.host_keys, data)}:
-        return Finding("sftp", "ok", f"wharf serves {where}")
-    if "wharf" not in said.lower():
-        other = f"another program ({said})" if said else "another program, which does not greet as SSH does,"
-    elif key:
-        other = f"another installation of wharf (its host key is {key.get_fingerprint()})"
-    else:
-        text = f"wharf greets at {where}, but shows no host key within {ANSWER_S:g} s: it is busy, or not this installation's"
-        return Finding("sftp", "warn", text, "wharf doctor again, when this machine has less to do")
-    return Finding("sftp", "fail", f"{other} holds {where}", "stop it, or set another port under `listeners: sftp:`")
-
-
-def _greeting(host: str, port: int) -> str:
-    """The line by which an SSH server introduces itself (RFC 4253, 4.2)."""
-    try:
-        with socket.create_connection((host, port), timeout=3) as there:
-            return there.recv(255).partition(b"\r\n")[0].decode("ascii", "replace")
-    except OSError:
-        return ""
-
-
 def _sources(session: Session) -> Iterator[Finding]:
     """What the last look found, and whether the folders can be used as the configuration wants."""
     for name, source in session.settings.sources.items():
-        yield _source(f"source {name}", source)
+        try:
+            yield _source(name, source)
+        except (OSError, WharfingerError) as error:  # the others are looked at all the same
+            told = problem(error)
+            yield Finding(f"source {name}", "fail", f"{told.code}: {told.message}", told.fix)
     for account in accounts(session.settings.data):
         if account.unaccounted and account.source in session.settings.sources:
             said = f"{many(account.unaccounted, 'file')} unaccounted for"
             yield Finding(f"source {account.source}", "warn", said, f"wharf reconcile {account.source}")
 
 
-def _source(part: str, source: Source) -> Finding:
+def _source(name: str, source: Source) -> Finding:
+    part = f"source {name}"
     if source.directory is None:
-        return Finding(part, "ok", f"files are taken from {source.bucket.partition('?')[0]}")
+        return _bucket(part, name, source)
     for path in filter(None, (source.directory, source.move_to)):
         if not path.is_dir():
             return Finding(part, "fail", f"the directory {path} is not there", f"mkdir -p {path}")
@@ -333,9 +262,23 @@ def _source(part: str, source: Source) -> Finding:
     return Finding(part, "ok", f"files are taken from {source.directory}")
 
 
+def _bucket(part: str, name: str, source: Source) -> Finding:
+    from wharfinger import app
+    from wharfinger.ingest.queue import Queue
+
+    next(iter(app.open_source(name, source).listing()), None)
+    if source.queue:
+        Queue.at(source.queue).check()
+    return Finding(part, "ok", f"files are taken from {source.bucket.partition('?')[0]}")
+
+
 def _destinations(session: Session) -> Iterator[Finding]:
     for name, destination in session.settings.destinations.items():
-        yield _destination(f"destination {name}", destination)
+        try:
+            yield _destination(f"destination {name}", destination)
+        except OSError as error:
+            told = problem(error)
+            yield Finding(f"destination {name}", "fail", f"{told.code}: {told.message}", told.fix)
 
 
 def _destination(part: str, destination: Destination) -> Finding:
@@ -353,33 +296,42 @@ def _clock(session: Session) -> Iterator[Finding]:
 
     newest = session.database.catalog.files(Filter(), limit=1)
     ahead = newest[0].upload_timestamp - time.time() if newest else 0.0
+    apart = session.database.ahead_s()
     if ahead > 60:
         said = f"the newest file came {span(ahead)} in the future: the clock went back"
-        yield Finding("clock", "warn", said, "set the clock by NTP: timedatectl set-ntp true")
-    else:
+        yield Finding("clock", "warn", said, NTP)
+    if abs(apart) > APART_S:
+        which = "behind" if apart > 0 else "ahead of"
+        said = (
+            f"this machine's clock is {span(abs(apart))} {which} that of the ledger's server: leases end early or late"
+        )
+        yield Finding("clock", "fail" if abs(apart) > session.settings.workers.lease_s else "warn", said, NTP)
+    elif ahead <= 60:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
 
 
-PARTS: Mapping[str, Callable[[Session], Iterator[Finding]]] = {
-    "configuration": _configuration,
-    "data directory": _data,
-    "disk": _disk,
-    "ledger": _ledger,
-    "workers": _work,
-    "paused": _pauses,
-    "purge": _purges,
-    "store": _store,
-    "users": _users,
-    "host key": _host_keys,
-    "signing keys": _signing_keys,
-    "checkpoints": _checkpoints,
-    "sftp": _port,
-    "metrics": _metrics,
-    "sources": _sources,
-    "destinations": _destinations,
-    "clock": _clock,
+PARTS: Mapping[str, tuple[Callable[[Session], Iterator[Finding]], *tuple[str, ...]]] = {
+    "configuration": (_configuration,),
+    "data directory": (_data,),
+    "disk": (_disk,),
+    "ledger": (_ledger,),
+    "store": (_store,),
+    "custody": (_custody, "ledger", "store"),
+    "workers": (_work, "ledger"),
+    "paused": (_pauses, "ledger"),
+    "purge": (_purges, "ledger"),
+    "users": (_users, "ledger"),
+    "host key": (_host_keys,),
+    "signing keys": (_signing_keys, "ledger"),
+    "checkpoints": (_checkpoints, "ledger"),
+    "sftp": (ports.sftp,),
+    "http": (ports.uploads,),
+    "metrics": (ports.metrics,),
+    "sources": (_sources,),
+    "destinations": (_destinations,),
+    "clock": (_clock, "ledger"),
 }
-"""Every part by name; what it raises is its finding."""
+"""Every part by name, and those that it stands on; what it raises is its finding."""
 
 
 def _try_to_write(directory: Path) -> None:

@@ -64,6 +64,7 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "held": counts.held,
         "paused": sorted(session.database.gates.paused()),
         "dead": counts.runs.get(State.DEAD, 0),
+        "serves": app.is_served(session.place),
         "unaccounted": sum(source.unaccounted for source in sources),
         "sources": [public.account(source) for source in sources],
         "oldest_waiting_s": None if counts.oldest_ready is None else round(now - counts.oldest_ready, 3),
@@ -115,6 +116,8 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         yield "the ledger knows none of the oldest files in the store; bring it back: wharf ledger rebuild --missing"
     elif not any(counts.files.values()):
         yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
+    if found["backlog"] and not found["serves"]:
+        yield f"nothing serves here, and {many(found['backlog'], 'run')} wait: wharf serve"
     if found["unrouted"]:
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
     if found["paused"]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote_plus, urlsplit
 
+from wharfinger.errors import SourceError
 from wharfinger.ingest.account import Account
 from wharfinger.ingest.remote import client
 
@@ -31,6 +32,7 @@ class Sqs(Protocol):
 
     def receive_message(self, **how: Any) -> Mapping[str, Any]: ...  # noqa: D102
     def delete_message_batch(self, **how: Any) -> Mapping[str, Any]: ...  # noqa: D102
+    def get_queue_attributes(self, **how: Any) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 class Queue:
@@ -50,6 +52,15 @@ class Queue:
         where boto3 is missing.
         """
         return cls(url, client("sqs", region=_region(url)))
+
+    def check(self) -> None:
+        """Raises SourceError (NO_QUEUE) where the queue cannot be used."""
+        try:
+            self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        except Exception as exc:  # boto3 has no class for all
+            said = getattr(exc, "response", {}).get("Error", {}).get("Code", type(exc).__name__)
+            fix = "create it or correct `queue`, and see that the credentials may receive and delete messages, and get its attributes"
+            raise SourceError(f"the queue {self._url} cannot be used: {said}", code="NO_QUEUE", fix=fix) from None
 
     def stirrings(self, stopped: threading.Event) -> Iterator[bool]:
         """True when messages came; see watch.Round."""

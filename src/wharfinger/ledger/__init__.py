@@ -147,6 +147,7 @@ class Counts:
     unrouted: int
     held: int  # wait for a pipeline that is paused
     oldest_ready: float | None  # when the file of the oldest ready run arrived; epoch s
+    oldest_lease: float | None  # when the first lease ends, or has ended; epoch s
     purged: int = 0  # files whose bytes are gone
     purged_bytes: int = 0
     purging: int = 0  # files whose bytes are given up, and not known to be gone
@@ -465,6 +466,10 @@ class Database(Protocol):
     @property
     def engine(self) -> str:
         """What keeps it, with its version: "SQLite 3.53.0"."""
+        ...
+
+    def ahead_s(self) -> float:
+        """Seconds by which the clock of the server is ahead of this machine's; 0.0 where it is the same."""
         ...
 
     @property

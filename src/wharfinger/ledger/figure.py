@@ -63,8 +63,8 @@ def places(sums: Mapping[str, int], *, are_children: bool = False) -> dict[Place
     return {(State(name[-2]), Status(name[-1])): n for name, n in names.items() if len(name) == length}
 
 
-def counts(sums: Mapping[str, int], oldest: int | None) -> Counts:
-    """The figures of a catalogue, from the sums; the oldest ready run is one of `oldest` (µs)."""
+def counts(sums: Mapping[str, int], oldest: tuple[int | None, int | None]) -> Counts:
+    """The figures of a catalogue, from the sums and what `record.OLDEST` answers (µs)."""
     files, runs, children = dict.fromkeys(Status, 0), dict.fromkeys(State, 0), dict.fromkeys(State, 0)
     found = places(sums)
     for (state, status), n in found.items():
@@ -76,4 +76,5 @@ def counts(sums: Mapping[str, int], oldest: int | None) -> Counts:
     unrouted = found.get((State.WAITING, Status.UPLOADED), 0)
     held = sum(each.get((State.WAITING, Status.QUEUED), 0) for each in (found, called))
     purges = [sums.get(name, 0) for name in ("purged", "purged_bytes", "purging")]
-    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, held, row.seconds(oldest), *purges)
+    ready, leased = map(row.seconds, oldest)
+    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, held, ready, leased, *purges)

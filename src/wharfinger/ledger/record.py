@@ -20,7 +20,7 @@ SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.
 """The columns of a record: `f` is its file, `r` the run, `v` the revision."""
 
 OLDEST = """
-SELECT min(at) FROM (
+SELECT min(at), (SELECT due FROM run WHERE state = 'leased' AND due IS NOT NULL ORDER BY due LIMIT 1) FROM (
   SELECT * FROM (SELECT at FROM run WHERE status = 'uploaded' AND status <> 'transferred' AND state = 'ready'
                  ORDER BY at LIMIT 1) AS uploaded
   UNION ALL
@@ -30,7 +30,7 @@ SELECT min(at) FROM (
   SELECT * FROM (SELECT at FROM run WHERE status = 'processing' AND status <> 'transferred' AND state = 'ready'
                  ORDER BY at LIMIT 1) AS processing) AS oldest
 """
-"""When the file of the oldest ready run arrived; each part is the first row of a range of index run_status."""
+"""When the file of the oldest ready run arrived, and when the first lease ends; each part is the first row of a range of an index."""
 
 NEWEST = "SELECT max(version) FROM file WHERE file_id >= (SELECT substr(max(file_id), 1, 10) FROM file)"
 """Ids begin with the time of their version: the greatest version is among the last millisecond's."""

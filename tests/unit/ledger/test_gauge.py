@@ -15,6 +15,7 @@ COUNTS = Counts(
     unrouted=1,
     held=4,
     oldest_ready=100.0,
+    oldest_lease=None,
 )
 
 
@@ -37,7 +38,7 @@ def test_the_figures_are_those_of_the_ledger() -> None:
 
 
 def test_nobody_in_line_has_waited_for_no_time() -> None:
-    none = Counts(COUNTS.files, 0, COUNTS.runs, COUNTS.children, 0, 0, None)
+    none = Counts(COUNTS.files, 0, COUNTS.runs, COUNTS.children, 0, 0, None, None)
     assert {r.value for r in readings(none, 160.0) if r.name == "wharf_oldest_waiting_seconds"} == {0.0}
 
 

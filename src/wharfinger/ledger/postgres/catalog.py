@@ -50,7 +50,7 @@ class PostgresCatalog:
     def counts(self) -> Counts:
         """See Catalog."""
 
-        return self._connections.snapshot(lambda db: counts(figure.read(db), first(db, OLDEST)[0]))
+        return self._connections.snapshot(lambda db: counts(figure.read(db), first(db, OLDEST)))
 
     def newest_version(self) -> str:
         """See Catalog."""

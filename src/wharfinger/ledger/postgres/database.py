@@ -8,7 +8,7 @@ from collections.abc import Callable
 from wharfinger.ledger.postgres.accounts import PostgresAccounts
 from wharfinger.ledger.postgres.audit import PostgresAudit
 from wharfinger.ledger.postgres.catalog import PostgresCatalog
-from wharfinger.ledger.postgres.connection import Connections, server_version
+from wharfinger.ledger.postgres.connection import Connections, first, server_version
 from wharfinger.ledger.postgres.gate import PostgresGates
 from wharfinger.ledger.postgres.namespace import PostgresNamespace
 from wharfinger.ledger.postgres.purge import PostgresPurges
@@ -25,7 +25,7 @@ class PostgresDatabase:
     def __init__(
         self, url: str, *, tree: str = "inbox", clock: Callable[[], float] = time.time, patience_s: float = 10.0
     ) -> None:
-        self._connections = Connections(url, patience_s)
+        self._connections, self._clock = Connections(url, patience_s), clock
         migrate(self._connections)
         self.engine = f"Postgres {self._connections.read(server_version)}"
         self.ledger = PostgresLedger(self._connections, tree=tree, clock=clock)
@@ -35,6 +35,14 @@ class PostgresDatabase:
         self.namespace = PostgresNamespace(self._connections, clock)
         self.accounts = PostgresAccounts(self._connections)
         self.audit = PostgresAudit(self._connections, clock)
+
+    def ahead_s(self) -> float:
+        """See Database. Half of the way there and back is taken for the way there."""
+        asked = self._clock()
+        said: float = self._connections.read(
+            lambda db: first(db, "SELECT extract(epoch FROM clock_timestamp())::float8")
+        )[0]
+        return said - (asked + self._clock()) / 2
 
     def close(self) -> None:
         """See Database."""

@@ -51,7 +51,7 @@ class SqliteCatalog:
     def counts(self) -> Counts:
         """See Catalog."""
         with self._connections.snapshot() as db:
-            return counts(figure.read(db), first(db, OLDEST)[0])
+            return counts(figure.read(db), first(db, OLDEST))
 
     def newest_version(self) -> str:
         """See Catalog."""

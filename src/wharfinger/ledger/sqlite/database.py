@@ -39,6 +39,10 @@ class SqliteDatabase:
         self.accounts = SqliteAccounts(self._connections)
         self.audit = SqliteAudit(self._connections, clock)
 
+    def ahead_s(self) -> float:
+        """See Database."""
+        return 0.0
+
     def close(self) -> None:
         """See Database."""
         self._connections.close()
