@@ -465,3 +465,148 @@ def test_a_parent_that_begins_to_wait_while_its_child_ends_is_woken(
             assert [*threads.map(lambda job: job[0].settle([job[1]]), jobs)] == [[True], [True]]
         assert record(database.catalog, arrival.file_id).state == State.READY
         database.ledger.settle([transferred(claimed(database.ledger))])
+
+
+# -- cancel
+
+
+def stand(catalog: Catalog, run: str) -> list[tuple[State, Status]]:
+    return [(child.state, child.status) for child in catalog.children(run)]
+
+
+def test_children_are_cancelled_with_their_file(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    parent = parent_of(ledger, a_child("a"), a_child("b"), a_child("c"))
+    done, leased = ledger.claim("worker", 2, 30)
+    ledger.settle([transferred(done)])
+    assert ledger.cancel([parent.id], "ann") == [True]
+    assert len(ledger.cancel_children()) == 2
+    assert ledger.cancel_children() == []
+    assert sorted(stand(catalog, parent.id)) == [(State.CANCELLED, Status.FAILED)] * 2 + [
+        (State.DONE, Status.TRANSFERRED)
+    ]
+    record = catalog.file(parent.id)
+    assert record
+    assert (record.state, record.status, record.waits) == (State.CANCELLED, Status.FAILED, 0)
+    assert ledger.claim("worker", 10, 30) == []
+    events = catalog.events(parent.id)
+    assert chain.verify(events) == []
+    assert [event.kind for event in events if "cancelled" in event.kind] == [
+        "cancelled",
+        "child.cancelled",
+        "child.cancelled",
+    ]
+    assert leased.id in {event.data.get("run") for event in events}
+
+
+def test_a_worker_that_had_a_cancelled_child_changes_nothing(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    parent = parent_of(ledger, a_child("a"))
+    zombie = claimed(ledger)
+    ledger.cancel([parent.id], "ann")
+    assert ledger.cancel_children() == [zombie.id]
+    assert ledger.extend([lease(zombie)], 30) == [False]
+    assert ledger.spawn([a_call(zombie, a_child("x"))]) == [None]
+    assert ledger.settle([transferred(zombie)]) == [False]
+    assert stand(catalog, parent.id) == [(State.CANCELLED, Status.FAILED)]
+    record = catalog.file(parent.id)
+    assert record
+    assert (record.state, record.waits) == (State.CANCELLED, 0)
+
+
+def test_a_parent_is_not_woken_by_a_cancelled_child_nor_by_one_that_ends_meanwhile(
+    ledger: Ledger, catalog: Catalog
+) -> None:
+    arrived(ledger)
+    parent = parent_of(ledger, a_child("a"), a_child("b"))
+    child = claimed(ledger)
+    ledger.cancel([parent.id], "ann")
+    assert ledger.settle([transferred(child)]) == [True]
+    assert len(ledger.cancel_children()) == 1
+    assert ledger.claim("worker", 10, 30) == []
+    assert "resumed" not in [event.kind for event in catalog.events(parent.id)]
+
+
+def test_children_of_children_are_cancelled_as_well(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    parent = parent_of(ledger, a_child("a"))
+    child = parent_of(ledger, a_child("x"), a_child("y"))
+    ledger.cancel([parent.id], "ann")
+    assert ledger.cancel_children() == [child.id]
+    assert len(ledger.cancel_children()) == 2
+    assert ledger.cancel_children() == []
+    assert stand(catalog, child.id) == [(State.CANCELLED, Status.FAILED)] * 2
+    assert catalog.counts().children[State.CANCELLED] == 3
+    assert catalog.counts().children[State.READY] == 0
+
+
+def test_a_leased_parent_that_is_cancelled_takes_its_children_along(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    run = claimed(ledger)
+    ledger.spawn([a_call(run, a_child("a"))])
+    ledger.cancel([run.id], "ann")
+    assert len(ledger.cancel_children()) == 1
+    assert ledger.settle([waiting(run)]) == [False]
+    assert stand(catalog, run.id) == [(State.CANCELLED, Status.FAILED)]
+
+
+def test_a_family_of_many_is_cancelled_in_groups(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    run = claimed(ledger)
+    for start in (0, MANY, 2 * MANY):
+        ledger.spawn([a_call(run, *(a_child(str(n)) for n in range(start, start + MANY)))])
+    ledger.settle([waiting(run)])
+    ledger.cancel([run.id], "ann")
+    assert [len(ledger.cancel_children()) for _ in range(4)] == [MANY, MANY, MANY, 0]
+    record = catalog.file(run.id)
+    assert record
+    assert record.waits == 0
+
+
+def test_the_family_of_a_file_that_goes_on_is_left_alone(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    other = parent_of(ledger, a_child("a"))
+    [cancelled] = arrived(ledger)
+    ledger.cancel([cancelled.file_id], "ann")
+    assert ledger.cancel_children() == []
+    assert stand(catalog, other.id) == [(State.READY, Status.QUEUED)]
+
+
+def test_a_child_cannot_be_cancelled_by_itself(ledger: Ledger) -> None:
+    arrived(ledger)
+    parent_of(ledger, a_child("a"))
+    assert ledger.cancel([claimed(ledger).id], "ann") == [False]
+
+
+def test_a_cancelled_family_can_be_played_again_once_it_has_ended(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    parent = parent_of(ledger, a_child("a"), a_child("b"))
+    ledger.cancel([parent.id], "ann")
+    assert ledger.replay([parent.id]) == [False]
+    ledger.cancel_children()
+    assert ledger.replay([parent.id]) == [True]
+    again = claimed(ledger)
+    assert ledger.spawn([a_call(again, a_child("a"), a_child("b"), id="AGAIN")]) == [[True, True]]
+    ledger.settle([waiting(again)])
+    ledger.settle([transferred(run) for run in ledger.claim("worker", 10, 30)])
+    ledger.settle([transferred(claimed(ledger))])
+    record = catalog.file(parent.id)
+    assert record
+    assert record.status is Status.TRANSFERRED
+
+
+def test_what_was_kept_for_a_cancelled_child_is_of_no_use(ledger: Ledger) -> None:
+    arrived(ledger)
+    parent = parent_of(ledger, a_child("a", kept=True))
+    ledger.cancel([parent.id], "ann")
+    [child] = ledger.cancel_children()
+    assert [each.run for each in ledger.obsolete_checkpoints()] == [child]
+
+
+def test_bytes_of_a_cancelled_file_are_kept_until_its_family_has_ended(ledger: Ledger, database: Database) -> None:
+    arrived(ledger)
+    parent = parent_of(ledger, a_child("a"))
+    ledger.cancel([parent.id], "ann")
+    assert database.purges.order([parent.id], by="ann") == [False]
+    ledger.cancel_children()
+    assert database.purges.order([parent.id], by="ann") == [True]

@@ -57,10 +57,11 @@ class Modelled:
     waits: int = 0
     until: float = 0  # due, or the end of the lease
     owner: str = ""
+    is_purged: bool = False
 
     @property
     def has_ended(self) -> bool:
-        return self.state in ("done", "dead")
+        return self.state in ("done", "dead", "cancelled")
 
     def become(self, status: str, state: str, until: float = 0) -> None:
         self.status, self.state, self.until, self.owner = status, state, until, ""
@@ -81,6 +82,7 @@ class FamilyMachine(RuleBasedStateMachine):
         self.ledger = self.database.ledger
         self.model: dict[str, Modelled] = {}
         self.events: dict[str, int] = {}  # by file
+        self.ordered: set[str] = set()  # files whose bytes are to go
         self.runs: list[Run] = []  # every claim there ever was, stale ones too
 
     def teardown(self) -> None:
@@ -245,11 +247,54 @@ class FamilyMachine(RuleBasedStateMachine):
     def replay(self, data: st.DataObject) -> None:
         id = data.draw(st.sampled_from(sorted(self.model)))
         m = self.model[id]
-        may = m.state != "leased" and not m.waits and not m.parent
+        may = m.state != "leased" and not m.waits and not m.parent and not m.is_purged
         assert self.ledger.replay([id]) == [may]
         if may and (m.state != "ready" or m.until or m.tries or m.crashes or m.solo):
             m.restart()
             self.told(id)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(self.model)))
+        m = self.model[id]
+        may = m.state not in ("done", "cancelled") and not m.parent
+        assert self.ledger.cancel([id], "ann") == [may]
+        if may:
+            m.become(m.status if m.state == "dead" else "failed", "cancelled")
+            self.told(id)
+
+    @rule()
+    def cancel_children(self) -> None:
+        forsaken = {
+            id
+            for id, m in self.model.items()
+            if m.parent and not m.has_ended and self.state_of(m.parent) == "cancelled"
+        }
+        assert {*self.ledger.cancel_children()} == forsaken
+        for id in forsaken:
+            self.told(id)
+            self.end(id, "failed", "cancelled")
+
+    def state_of(self, id: str) -> str:
+        return self.model[id].state
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), confirms=st.booleans())
+    def purge(self, data: st.DataObject, confirms: bool) -> None:
+        id = data.draw(st.sampled_from(sorted(self.model)))
+        m = self.model[id]
+        may = m.has_ended and not m.waits and not m.parent and not m.is_purged
+        assert self.database.purges.order([id], by="ann") == [may]
+        if may:
+            m.is_purged = True
+            m.become(m.status, "cancelled" if m.state == "dead" else m.state)
+            self.ordered.add(id)
+        assert {each.file_id for each in self.database.purges.ordered()} == self.ordered
+        if confirms:
+            assert self.database.purges.confirm([id]) == [id in self.ordered]
+            self.told(id, id in self.ordered)
+            self.ordered.discard(id)
 
     @rule(seconds=st.sampled_from([5, 31]))
     def time_passes(self, seconds: float) -> None:

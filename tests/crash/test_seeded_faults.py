@@ -99,6 +99,11 @@ SEEDS = [
         "still not: all are transferred",
     ),
     (
+        engine.leaves_families_to_whoever_cancelled,
+        "test_cancel.py::test_whoever_cancels_is_killed_and_the_workers_see_to_the_family[sqlite-cancel.begun]",
+        "still not: the family is cancelled",
+    ),
+    (
         engine.removes_without_a_note,
         "test_purge.py::test_whoever_purges_is_killed_and_the_next_purge_does_the_rest[sqlite-local-purge.deleted]",
         "assert {'stays",

@@ -119,7 +119,7 @@ def test_a_pipeline_that_has_left_the_configuration_can_be_resumed(wharf: Wharf)
 def test_a_cancelled_file_says_so_and_by_whom(wharf: Wharf) -> None:
     one, two = put_here(wharf, "a.csv", "b.csv")
     said = wharf("cancel", one, "--json")
-    assert (said.code, said.json) == (0, {"matched": [one], "cancelled": [one], "ended": []})
+    assert (said.code, said.json) == (0, {"matched": [one], "cancelled": [one], "ended": [], "children": 0})
     found = wharf("file", one, "--json").json
     assert (found["state"], found["status"], found["waits"]) == (
         "cancelled",

@@ -16,6 +16,7 @@ from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, listing, progress, say
 from wharfinger.cli.words import many
 from wharfinger.ledger import MANY
+from wharfinger.telemetry import crash
 
 
 @click.command(cls=Verb)
@@ -27,8 +28,9 @@ from wharfinger.ledger import MANY
 def command(session: Session, ids: tuple[str, ...], selection: Selection, yes: bool, dry_run: bool) -> int:
     """Let nothing more happen to files, unless they are replayed.
 
-    Their bytes and records stay. A worker that is at a file learns it within a third of its lease; what it has delivered by
-    then stays delivered. A dead letter is taken off the list of those that want somebody.
+    Their bytes and records stay. Runs that they have called are cancelled with them. A worker that is at one learns it within
+    a third of its lease; what it has delivered by then stays delivered. A dead letter is taken off the list of those that want
+    somebody. Cut off halfway, the workers see to the runs that were called.
     """
     found = find(session, ids, selection, verb="cancel")
     say(preview(found))
@@ -43,24 +45,34 @@ def command(session: Session, ids: tuple[str, ...], selection: Selection, yes: b
     return _answer(session, found, *_cancel(session, found))
 
 
-def _cancel(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[str]]:
-    """Cancel in groups; the answer is which are cancelled, and which have ended already."""
+def _cancel(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[str], int]:
+    """Cancel in groups; the answer is which are cancelled, which have ended already, and how many runs went with them."""
+    from wharfinger.engine.cancel import cancel_families
+
+    ledger = session.database.ledger
     cancelled: list[str] = []
     ended: list[str] = []
+    children = 0
     with progress("Cancelling", len(found)) as advance:
         for start in range(0, len(found), MANY):
             group = [chosen.file_id for chosen in found[start : start + MANY]]
-            for file_id, done in zip(group, session.database.ledger.cancel(group, actor())):
+            for file_id, done in zip(group, ledger.cancel(group, actor())):
                 (cancelled if done else ended).append(file_id)
+            crash.point("cancel.begun")
+            children += sum(cancel_families(ledger))
             advance(len(group))
-    return cancelled, ended
+    return cancelled, ended, children
 
 
-def _answer(session: Session, found: Sequence[Chosen], cancelled: Sequence[str], ended: Sequence[str]) -> int:
+def _answer(
+    session: Session, found: Sequence[Chosen], cancelled: Sequence[str], ended: Sequence[str], children: int = 0
+) -> int:
     if session.json:
-        document({"matched": [chosen.file_id for chosen in found], "cancelled": cancelled, "ended": ended})
+        matched = [chosen.file_id for chosen in found]
+        document({"matched": matched, "cancelled": cancelled, "ended": ended, "children": children})
     if cancelled:
-        say(f"{many(len(cancelled), 'file')} cancelled; to run them after all: wharf replay ID")
+        called = f" with {many(children, 'child run')}" if children else ""
+        say(f"{many(len(cancelled), 'file')} cancelled{called}; to run them after all: wharf replay ID")
     if ended:
         say(f"{many(len(ended), 'file')} left as they are: done or cancelled already")
     return Exit.PARTLY if ended and cancelled else Exit.FAILED if ended else Exit.OK

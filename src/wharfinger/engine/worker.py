@@ -14,6 +14,7 @@ from pathlib import Path
 
 from wharfinger.config.settings import Pipeline
 from wharfinger.engine import level, retry, router
+from wharfinger.engine.cancel import cancel_families
 from wharfinger.engine.execution import Execution
 from wharfinger.engine.heartbeat import PATIENCE_S, Heartbeat, Watch
 from wharfinger.engine.lease import Leases
@@ -39,7 +40,7 @@ EXPRESS_BATCH = 16
 """Runs that an express worker claims at once, at most: a small customer's file behind a large dump has its turn after so many."""
 
 WOKEN = 10
-"""Groups of runs that were put aside for a paused pipeline and that a heartbeat brings back, in a second: it has leases to keep."""
+"""Groups of runs that a heartbeat brings back from a paused pipeline, or cancels with their family, in a second: it has leases to keep."""
 
 OVERRUN = 75
 """Exit status (sysexits.h: EX_TEMPFAIL) of a worker that has given up on a step which would not end."""
@@ -215,9 +216,10 @@ class Worker:
     def _make_rounds(self) -> None:
         """
         Called by the heartbeat once a second: bring back the runs whose worker is gone, and some that wait for a pipeline which was
-        resumed, should whoever did so have been cut off.
+        resumed, should whoever did so have been cut off; likewise cancel what cancelled runs have called.
         """
         self._sweep()
+        sum(islice(cancel_families(self._ledger), WOKEN))
         sum(islice(wake(self._gates, self._hint), WOKEN))
         self._checkpoint()
 

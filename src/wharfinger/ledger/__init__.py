@@ -93,8 +93,15 @@ class Ledger(Protocol):
     def cancel(self, files: Sequence[str], by: str) -> list[bool]:
         """
         Let nothing more happen to these files, unless they are replayed; `by` says who wanted it. The file is failed, a dead letter stays
-        what it was. False for one that is done or cancelled already, or some of whose children have not ended. A worker that holds
-        one learns it when it extends its lease; what it settles is stale, but what it has delivered by then stays delivered.
+        what it was. False for one that is done or cancelled already. A worker that holds one learns it when it extends its lease; what
+        it settles is stale, but what it has delivered by then stays delivered. Of its children see `cancel_children`.
+        """
+        ...
+
+    def cancel_children(self) -> list[str]:
+        """
+        Cancel up to `MANY` runs that have not ended and that were called by one which is cancelled, and answer their ids: to be called
+        until there are none, since these may have called others. Nobody is woken by it. Any process may do so, at any time.
         """
         ...
 

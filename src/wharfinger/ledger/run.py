@@ -9,7 +9,7 @@ from typing import Any
 from wharfinger.ledger import LARGE, POISON_CRASHES, row
 from wharfinger.ledger.figure import Place, Tally
 from wharfinger.ledger.history import Told
-from wharfinger.model import MOVES, Lease, State, Status
+from wharfinger.model import ENDED, MOVES, Lease, State, Status
 
 UPLOADED: Place = (State.READY, Status.UPLOADED)
 QUEUED: Place = (State.READY, Status.QUEUED)
@@ -122,17 +122,25 @@ class Ended:
 
 def cancel(found: Found, by: str) -> Ended | None:
     """
-    The file is failed, a dead letter stays what it was; None where the run has ended well, is cancelled already or has children that
-    have not ended, and for a child.
+    The file is failed, a dead letter stays what it was; None where the run has ended well or is cancelled already, and for a child: it
+    goes with its file.
     """
-    if State.CANCELLED not in MOVES[found.state] or found.waits or found.parent is not None:
+    if State.CANCELLED not in MOVES[found.state] or found.parent is not None:
         return None
-    claim = found.claim if found.state == State.LEASED else {}
-    story = {**claim, "after": found.state, "by": by}
     if found.state == State.DEAD:
-        return Ended((State.CANCELLED, found.status), None, found.told("dismissed", story))
-    told = found.told("cancelled", {**story, "error": {"code": CANCELLED, "message": f"by {by}", "step": ""}})
-    return Ended((State.CANCELLED, Status.FAILED), f"{CANCELLED}: by {by}", told)
+        return Ended((State.CANCELLED, found.status), None, found.told("dismissed", {"after": found.state, "by": by}))
+    return _cancelled(found, f"by {by}", by=by)
+
+
+def cancel_child(found: Found) -> Ended | None:
+    """Of a run that is called by a cancelled one; None where it has ended by itself."""
+    return None if found.state in ENDED else _cancelled(found, "with what called it")
+
+
+def _cancelled(found: Found, why: str, **more: str) -> Ended:
+    claim = found.claim if found.state == State.LEASED else {}
+    story = {**claim, "after": found.state, **more, "error": {"code": CANCELLED, "message": why, "step": ""}}
+    return Ended((State.CANCELLED, Status.FAILED), f"{CANCELLED}: {why}", found.told("cancelled", story))
 
 
 def replayed(found: Found, by: str) -> Told:

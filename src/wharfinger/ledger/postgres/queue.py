@@ -129,6 +129,12 @@ class PostgresLedger:
         refuse_more(files)
         return self._connections.write(lambda tx: recover.cancel(tx, files, by, self._now()))
 
+    def cancel_children(self) -> list[str]:
+        """See Ledger."""
+        if not self._connections.read(recover.forsaken):
+            return []
+        return self._connections.write(lambda tx: recover.cancel_children(tx, self._now()))
+
     def obsolete_checkpoints(self) -> list[Lease]:
         """See Ledger."""
         return self._connections.read(recover.obsolete_checkpoints)

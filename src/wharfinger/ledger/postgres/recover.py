@@ -10,10 +10,10 @@ from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.postgres import child, figure, history, lease, purge, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns, locked, rows
-from wharfinger.ledger.postgres.run import UNCLAIMED, find, named
-from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Ended, Found, lane, lose, replayed
+from wharfinger.ledger.postgres.run import UNCLAIMED, find, named, with_kin
+from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Ended, Found, cancel_child, lane, lose, replayed
 from wharfinger.ledger.run import cancel as cancelled
-from wharfinger.model import Lease
+from wharfinger.model import Lease, State
 
 _EXPIRED = f"WHERE state = 'leased' AND due < %s ORDER BY due LIMIT {MANY} FOR NO KEY UPDATE SKIP LOCKED"
 _OWNED = f"WHERE state = 'leased' AND due IS NOT NULL AND owner = %s ORDER BY id LIMIT {MANY} FOR NO KEY UPDATE"
@@ -29,6 +29,12 @@ _REPLAY = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = again.lane, rank = again.rank, tries = 0, crashes = 0,
   solo = 0, resumes = false, replays = replays + 1, revision = NULL, error = '', transferred = NULL
 FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS again(id, lane, rank) WHERE run.id = again.id
+"""
+
+_FORSAKEN = f"""
+SELECT c.id FROM run p CROSS JOIN LATERAL (
+  SELECT id FROM run WHERE parent = p.id AND parent IS NOT NULL AND state IN ('ready', 'leased', 'waiting') LIMIT {MANY}
+) c WHERE p.state = 'cancelled' AND p.waits > 0 LIMIT {MANY}
 """
 
 _CANCEL = f"""
@@ -126,11 +132,33 @@ def cancel(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[
     return [ends.pop(id, None) is not None for id in files]
 
 
-def _end(tx: Transaction, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int) -> None:
-    heads = history.heads(tx, [*ends])
+def forsaken(db: Transaction) -> list[str]:
+    """Up to MANY runs that have not ended, and whose parent is cancelled."""
+    return [id for (id,) in rows(db, _FORSAKEN)]
+
+
+def cancel_children(tx: Transaction, now_us: int) -> list[str]:
+    """End these: whoever called them waits for them no more, and for nobody."""
+    wanted = forsaken(tx)
+    runs = with_kin(tx, wanted) if wanted else {}
+    ends = {id: end for id in wanted if _is_forsaken(runs, id) and (end := cancel_child(runs[id]))}
+    if ends:
+        _end(tx, runs, ends, now_us, child.ended(tx, [runs[id] for id in ends], (), runs))
+    return [*ends]
+
+
+def _is_forsaken(runs: Mapping[str, Found], id: str) -> bool:
+    """Whether that is so under the locks, too: its file may have been played again."""
+    return runs[runs[id].parent or ""].state == State.CANCELLED
+
+
+def _end(
+    tx: Transaction, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int, told: Sequence[Told] = ()
+) -> None:
+    heads = history.heads_of(tx, [runs[id] for id in ends])
     tx.execute(_CANCEL, columns([(id, *map(str, end.place), end.error) for id, end in ends.items()]))
     tally = Tally()
     for id, end in ends.items():
         runs[id].move(end.place, tally)
     figure.write(tx, tally)
-    history.append(tx, now_us, [end.told for end in ends.values()], heads)
+    history.append(tx, now_us, [*(end.told for end in ends.values()), *told], heads)

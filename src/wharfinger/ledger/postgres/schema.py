@@ -118,7 +118,11 @@ CREATE TABLE purge_order (
 );
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7)
+VERSION_8 = """
+CREATE INDEX run_forsaking ON run(id) WHERE state = 'cancelled' AND waits > 0;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

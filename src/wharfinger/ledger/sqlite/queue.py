@@ -122,6 +122,14 @@ class SqliteLedger:
         with self._connections.writing() as tx:
             return recover.cancel(tx, files, by, self._now())
 
+    def cancel_children(self) -> list[str]:
+        """See Ledger."""
+        with self._connections.reading() as db:
+            if not recover.forsaken(db):
+                return []
+        with self._connections.writing() as tx:
+            return recover.cancel_children(tx, self._now())
+
     def obsolete_checkpoints(self) -> list[Lease]:
         """See Ledger."""
         with self._connections.reading() as db:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apsw
 
 from wharfinger.ledger import MANY, row
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Found, lane, lose, replayed
+from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Ended, Found, cancel_child, lane, lose, replayed
 from wharfinger.ledger.run import cancel as cancelled
 from wharfinger.ledger.sqlite import child, figure, history, purge, rank
 from wharfinger.ledger.sqlite.connection import first, rows
@@ -25,6 +25,11 @@ _REPLAY = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
   checkpoint = json_set(checkpoint, '$.revision', ''), replays = replays + 1, revision = NULL, error = '', transferred = NULL
 WHERE id = ?
+"""
+
+_FORSAKEN = f"""
+SELECT c.id FROM run p CROSS JOIN run c ON c.parent = p.id
+WHERE p.state = 'cancelled' AND p.waits > 0 AND c.state IN ('ready', 'leased', 'waiting') LIMIT {MANY}
 """
 
 _CANCEL = f"UPDATE run SET {UNCLAIMED}, state = ?, status = ?, error = coalesce(?, error) WHERE id = ?"
@@ -88,10 +93,28 @@ def cancel(tx: apsw.Connection, files: Sequence[str], by: str, now_us: int) -> l
     """End those that have not ended well, or are not cancelled yet."""
     runs = named(tx, files)
     ends = {id: end for id, found in runs.items() if (end := cancelled(found, by))}
+    _end(tx, runs, ends, now_us)
+    return [ends.pop(id, None) is not None for id in files]
+
+
+def forsaken(db: apsw.Connection) -> list[str]:
+    """Up to MANY runs that have not ended, and whose parent is cancelled."""
+    return [id for (id,) in rows(db, _FORSAKEN)]
+
+
+def cancel_children(tx: apsw.Connection, now_us: int) -> list[str]:
+    """End these: whoever called them waits for them no more, and for nobody."""
+    runs = named(tx, forsaken(tx))
+    ends = {id: end for id, found in runs.items() if (end := cancel_child(found))}
+    _end(tx, runs, ends, now_us)
+    child.ended(tx, [*runs.values()], now_us)
+    return [*runs]
+
+
+def _end(tx: apsw.Connection, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int) -> None:
     tally = Tally()
     for id, end in ends.items():
         tx.execute(_CANCEL, (*end.place, end.error, id))
         runs[id].move(end.place, tally)
     figure.write(tx, tally)
     history.append(tx, now_us, [end.told for end in ends.values()])
-    return [ends.pop(id, None) is not None for id in files]

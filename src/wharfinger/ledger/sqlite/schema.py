@@ -126,7 +126,12 @@ CREATE TABLE purge_order (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8)
+VERSION_9 = """
+-- Cancelled runs some of whose children have not ended: these are to be cancelled as well.
+CREATE INDEX run_forsaking ON run(id) WHERE state = 'cancelled' AND waits > 0;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 
