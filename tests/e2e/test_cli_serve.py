@@ -181,3 +181,14 @@ def test_a_ledger_in_use_is_not_moved_aside(wharf: Wharf) -> None:
         said = wharf.refused("ledger", "rebuild", "--force", "--yes", code="LEDGER_BUSY", exit=1)
     assert "stop wharf serve" in said
     assert len(wharf("files", "--json").json) == 1
+
+
+def test_one_serves_at_a_time_with_a_data_directory(wharf: Wharf) -> None:
+    with serving(wharf, "--json") as process:
+        ready(process)
+        said = wharf.refused("serve", code="SERVES_ALREADY", exit=2)
+        assert f"process {process.pid} serves" in said
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+    with serving(wharf, "--json") as process:
+        assert "sftp" in ready(process)

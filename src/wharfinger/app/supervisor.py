@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from wharfinger.app.backends import open_database, open_hint, open_keyring, open_store
 from wharfinger.app.http import check_http
 from wharfinger.app.metrics import forget_figures
-from wharfinger.engine.presence import present
+from wharfinger.engine.presence import alone, present
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import LedgerError, UsageError
@@ -38,8 +38,13 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     """
     Keep the listeners, the workers, what watches the sources and what keeps to the retention alive until SIGTERM or SIGINT; False where
     a second signal left them no time to finish. `notice` hears of every start and death. Raises LedgerError where the ledger was lost, or
-    is signed with other keys than this node's, ConfigError for unusable host keys.
+    is signed with other keys than this node's, ConfigError for unusable host keys, UsageError where somebody serves here already.
     """
+    with alone(settings.data / "run"):
+        return _serve(settings, notice)
+
+
+def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     database = open_database(settings)
     _refuse_lost(database, settings)
     open_keyring(settings, database.audit)
