@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from wharfinger.errors import LedgerError, Unproven
 from wharfinger.ledger import Audit, Sign
+from wharfinger.telemetry.trouble import Trouble
 
 
 class Checkpointer:
@@ -20,12 +22,19 @@ class Checkpointer:
     ) -> None:
         self._audit, self._sign, self._every_s, self._monotonic = audit, sign, every_s, monotonic
         self._begin = monotonic() + every_s
+        self._trouble = Trouble(
+            logging.getLogger(__name__),
+            begins="no checkpoint can be made over the histories of files; it is tried again each second; wharf audit verify says more",
+            ends="checkpoints are made again, over all that happened meanwhile",
+        )
 
     def __call__(self) -> None:
-        """Make a checkpoint if it is time. Raises LedgerError, also where the last one was changed: then nothing has changed."""
+        """Make a checkpoint if it is time. What prevents it is logged, and changes nothing else."""
         if self._monotonic() < self._begin:
             return
         try:
             self._audit.checkpoint(self._sign, every_s=self._every_s)
-        except Unproven as exc:
-            raise LedgerError(f"the last checkpoint was changed: {exc}", fix="wharf audit verify") from exc
+        except (LedgerError, Unproven) as error:
+            self._trouble.tell(error)
+        else:
+            self._trouble.tell(None)

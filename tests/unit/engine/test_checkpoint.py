@@ -10,7 +10,6 @@ import pytest
 
 from rig.databases import Clock, arrived
 from wharfinger.engine.checkpoint import Checkpointer
-from wharfinger.errors import LedgerError
 from wharfinger.ledger import Database
 from wharfinger.ledger.checkpoint import signer
 from wharfinger.ledger.inspection import Inspection
@@ -58,8 +57,17 @@ def test_then_there_is_one_a_minute_whoever_makes_it(database: Database, tmp_pat
     assert list(Inspection(database.catalog, database.audit, Keyring(tmp_path).holds)) == []
 
 
-def test_a_last_checkpoint_that_somebody_changed_stops_no_heart(
-    database: Database, tmp_path: Path, clock: Clock
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says, without what it says is to be done."""
+    return [record.message.partition(";")[0].partition(",")[0] for record in caplog.records]
+
+
+BEGINS = "no checkpoint can be made over the histories of files"
+ENDS = "checkpoints are made again"
+
+
+def test_a_last_checkpoint_that_somebody_changed_stops_no_heart_and_is_told_once(
+    database: Database, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoint = Checkpointer(database.audit, signer(Keyring(tmp_path)), 0, monotonic=clock)
     arrived(database.ledger)
@@ -68,17 +76,24 @@ def test_a_last_checkpoint_that_somebody_changed_stops_no_heart(
     db.execute("UPDATE audit_checkpoint SET signed = 'x'")
     db.close()
     arrived(database.ledger)
-    with pytest.raises(LedgerError, match="was changed"):
+    for _ in range(3):
         checkpoint()
+    assert made(database) == 1
+    assert told(caplog) == [BEGINS]
 
 
-def test_without_keys_there_is_no_checkpoint_and_no_other_error(
-    database: Database, tmp_path: Path, clock: Clock
+def test_without_keys_there_is_no_checkpoint_until_they_are_back(
+    database: Database, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     ring = Keyring(tmp_path)
     checkpoint = Checkpointer(database.audit, signer(ring), 0, monotonic=clock)
-    ring.path.unlink()
+    ring.path.rename(tmp_path / "aside")
     arrived(database.ledger)
-    with pytest.raises(LedgerError):
+    for _ in range(3):
         checkpoint()
     assert made(database) == 0
+    (tmp_path / "aside").rename(ring.path)
+    for _ in range(2):
+        checkpoint()
+    assert made(database) == 1
+    assert told(caplog) == [BEGINS, ENDS]
