@@ -197,7 +197,7 @@ def test_a_second_signal_ends_all_at_once_and_is_nobodys_crash(yard: Yard) -> No
 
     thread = threading.Thread(target=hurry)
     thread.start()
-    child = Child("worker", argv(yard, "obey", lease_s=30.0))
+    child = Child("worker", argv(yard, "obey", lease_s=30.0), claims=True)
     bereaved = partial(sweep, yard.ledger, yard.hint)
     assert not Supervisor([child], notice=lambda _: None, bereaved=bereaved).run()
     thread.join()
@@ -210,7 +210,7 @@ def test_a_step_that_kills_its_process_among_a_hundred_innocents_dies_alone(yard
     yard.land(
         {**{f"{n:03d}": b"fine" for n in range(50)}, "050": b"kill", **{f"{n:03d}": b"fine" for n in range(51, 101)}}
     )
-    child = Child("worker", argv(yard, "obey", lease_s=30.0))
+    child = Child("worker", argv(yard, "obey", lease_s=30.0), claims=True)
     notices = supervise(yard, child)
     statuses = yard.statuses()
     assert statuses.pop("050") == "quarantined"
@@ -222,7 +222,7 @@ def test_a_step_that_kills_its_process_among_a_hundred_innocents_dies_alone(yard
 
 def test_a_step_past_its_time_costs_nobody_else_a_try(yard: Yard) -> None:
     yard.land({"a": b"fine", "b": b"sleep 60", "c": b"fine"})
-    child = Child("worker", argv(yard, "hurry", lease_s=30.0))
+    child = Child("worker", argv(yard, "hurry", lease_s=30.0), claims=True)
     notices = supervise(yard, child)
     records = yard.records()
     assert {name: record.status for name, record in records.items()} == {

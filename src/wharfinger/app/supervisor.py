@@ -18,7 +18,7 @@ from wharfinger.engine.presence import alone, present
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.errors import LedgerError, UsageError
-from wharfinger.ledger import MANY, Database
+from wharfinger.ledger import MANY, Database, Hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,11 @@ def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
         check_http(settings.listeners.http, settings.data)
     wharf = (sys.executable, "-m", "wharfinger", "--config", str(settings.path))
     children = [
-        Child(f"worker-{n}", (*wharf, "worker", *(("--express",) if n == 1 and settings.workers.count > 1 else ())))
+        Child(
+            f"worker-{n}",
+            (*wharf, "worker", *(("--express",) if n == 1 and settings.workers.count > 1 else ())),
+            claims=True,
+        )
         for n in range(1, settings.workers.count + 1)
     ]
     bound = _bound(settings)
@@ -69,10 +73,16 @@ def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
         children.append(Child("retention", (*wharf, "retain")))
     hint = open_hint(settings)
     with present(settings.data / "run"):
-        had_time = Supervisor(children, notice=notice, bereaved=partial(sweep, database.ledger, hint)).run()
+        had_time = Supervisor(children, notice=notice, bereaved=partial(_take_back, settings, hint)).run()
     hint.close()
     database.close()
     return had_time
+
+
+def _take_back(settings: Settings, hint: Hint, *, owner: str, crashed: bool) -> None:
+    """What this child held. By a connection of its own: it may take longer than the supervisor lives."""
+    with closing(open_database(settings)) as database:
+        sweep(database.ledger, hint, owner=owner, crashed=crashed)
 
 
 def _bound(settings: Settings) -> list[tuple[str, str, socket.socket]]:

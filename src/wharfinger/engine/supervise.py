@@ -9,6 +9,7 @@ import secrets
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ STEADY_S = 10.0
 """A child that has lived for so long is forgiven its earlier deaths."""
 
 
+MOURN_S = 5.0
+"""How long a supervisor that ends waits until what its children held is taken back."""
+
 _KILLED = float("inf")  # the time to kill, once that is done
 
 
@@ -35,6 +39,7 @@ class Child:
     name: str  # "worker-1"
     argv: tuple[str, ...]
     fds: tuple[int, ...] = ()  # descriptors that it inherits: a listening socket outlives the listener
+    claims: bool = False  # runs of the ledger, which are to be taken back when it dies
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,9 @@ class Bereaved(Protocol):
 class Supervisor:
     """
     Runs children until SIGTERM or SIGINT. Either is passed on; what has not ended `grace_s` later, or at a second signal, is
-    killed. `bereaved` is told the owner name of each child that died, to take back what it held; if it fails, the leases run
-    out by themselves. Killed itself, a supervisor leaves no orphans: every child holds a pipe that ends with it.
+    killed. `bereaved` is told the owner name of each child that claimed and died, to take back what it held: in a thread of its own,
+    so that nothing waits for a ledger that does not answer. If it fails, the leases run out by themselves. Killed itself, a
+    supervisor leaves no orphans: every child holds a pipe that ends with it.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Supervisor:
         self._lives = [_Life(child) for child in children]
         self._notice, self._bereaved, self._grace_s, self._rand = notice, bereaved, grace_s, rand
         self._selector = selectors.DefaultSelector()
+        self._mourners: list[threading.Thread] = []
         self._signals = 0
         self._kill_at: float | None = None  # monotonic s, as all times here
 
@@ -93,6 +100,7 @@ class Supervisor:
                 self._end_all()
                 for life in self._lives:
                     self._tend(life, lifeline)
+            self._end_mourning()
         return not self._is_hurried
 
     @property
@@ -148,10 +156,26 @@ class Supervisor:
         life.bury()
         life.put_off(self._rand)
         self._notice(Notice("ended" if self._signals else "died", life.child.name, _cause(code)))
-        try:
-            self._bereaved(owner=life.owner, crashed=not self._is_hurried)
-        except Exception as exc:  # the supervisor outlives a ledger that cannot be reached
-            self._notice(Notice("failed", life.child.name, f"what it held comes back when its lease ends: {exc}"))
+        if life.child.claims:
+            self._mourn(life.child.name, life.owner)
+
+    def _mourn(self, name: str, owner: str) -> None:
+        crashed = not self._is_hurried
+
+        def mourn() -> None:
+            try:
+                self._bereaved(owner=owner, crashed=crashed)
+            except Exception as exc:  # the supervisor outlives a ledger that cannot be reached
+                self._notice(Notice("failed", name, f"what it held comes back when its lease ends: {exc}"))
+
+        self._mourners = [each for each in self._mourners if each.is_alive()]
+        self._mourners.append(threading.Thread(target=mourn, name=f"mourning {owner}", daemon=True))
+        self._mourners[-1].start()
+
+    def _end_mourning(self) -> None:
+        until = time.monotonic() + MOURN_S
+        for each in self._mourners:
+            each.join(max(0.0, until - time.monotonic()))
 
     def _end_all(self) -> None:
         """After a signal: ask once, then kill what takes too long."""

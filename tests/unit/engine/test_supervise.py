@@ -75,7 +75,7 @@ def test_ready_lines_are_passed_on_and_a_signal_ends_all() -> None:
 
 def test_a_child_that_dies_is_started_again_and_its_owner_is_named() -> None:
     code = LIVE + "os.kill(os.getpid(), signal.SIGKILL)\n"
-    seen = run(Watch(lambda w: len(w.mourned) == 2), Child("worker", python(code)))
+    seen = run(Watch(lambda w: len(w.mourned) == 2), Child("worker", python(code), claims=True))
     assert seen.of("died") == ["killed by SIGKILL"] * 2
     assert [f"owner {owner}" for owner in seen.mourned[:2]] == seen.of("ready")[:2]
     assert len(set(seen.mourned)) == len(seen.mourned)
@@ -115,7 +115,7 @@ def test_deaths_in_a_row_wait_longer_and_a_steady_child_is_forgiven(monkeypatch:
 
 def test_what_does_not_end_in_time_is_killed() -> None:
     deaf = LIVE + "signal.signal(signal.SIGTERM, signal.SIG_IGN); lifeline.ready('deaf')\nwhile True: time.sleep(60)"
-    seen = run(Watch(lambda w: "deaf" in w.of("ready")), Child("deaf", python(deaf)), grace_s=0.2)
+    seen = run(Watch(lambda w: "deaf" in w.of("ready")), Child("deaf", python(deaf), claims=True), grace_s=0.2)
     assert seen.of("killed") == ["killed, it did not end in time"]
     assert seen.of("ended") == ["killed by SIGKILL"]
     assert seen.crashes == [True]
@@ -135,7 +135,9 @@ def test_a_second_signal_kills_at_once() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     started = time.monotonic()
-    assert not Supervisor([Child("deaf", python(deaf))], notice=hear, bereaved=watch.mourn, grace_s=60).run()
+    assert not Supervisor(
+        [Child("deaf", python(deaf), claims=True)], notice=hear, bereaved=watch.mourn, grace_s=60
+    ).run()
     assert time.monotonic() - started < 30
     assert watch.of("ended") == ["killed by SIGKILL"]
     assert watch.of("killed") == ["killed at the second signal"]
@@ -165,8 +167,36 @@ def test_the_supervisor_outlives_a_callback_that_fails() -> None:
     def fail(**_: object) -> None:
         raise OSError("no ledger")
 
-    Supervisor([Child("w", python("pass"))], notice=seen.hear, bereaved=fail, rand=lambda: 0.0).run()
+    Supervisor([Child("w", python("pass"), claims=True)], notice=seen.hear, bereaved=fail, rand=lambda: 0.0).run()
     assert "no ledger" in seen.of("failed")[0]
+
+
+def test_nobody_waits_for_a_ledger_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "MOURN_S", 0.1)
+    answered = threading.Event()
+    seen = Watch(lambda w: len(w.of("died")) == 3)
+    child = Child("w", python("pass"), claims=True)
+    started = time.monotonic()
+    Supervisor([child], notice=seen.hear, bereaved=lambda **_: answered.wait(20), rand=lambda: 0.0).run()
+    assert time.monotonic() - started < 20
+    answered.set()
+
+
+def test_what_was_held_is_taken_back_before_the_supervisor_ends() -> None:
+    taken = []
+
+    def take(*, owner: str, crashed: bool) -> None:
+        time.sleep(0.3)
+        taken.append(crashed)
+
+    watch = Watch(lambda w: bool(w.of("ready")))
+    Supervisor([Child("w", python(SLEEP), claims=True)], notice=watch.hear, bereaved=take).run()
+    assert taken == [True]
+
+
+def test_a_child_that_claims_nothing_is_not_mourned() -> None:
+    seen = run(Watch(lambda w: len(w.of("died")) == 2), Child("listener", python("pass")))
+    assert seen.mourned == []
 
 
 def test_a_child_may_close_its_pipe_and_live_on() -> None:
