@@ -7,12 +7,9 @@ and forgets the old one's private half: nobody can sign with it any more, and wh
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,10 +76,8 @@ class Keyring:
         self.path = data / NAME
         self._clock = clock
         self._read: tuple[tuple[int, int, int], _Ring] | None = None
-        if not self.path.exists():
-            with _telling(self.path):
-                disk.make_missing(str(data))
-                _keep_first(self.path, _new((), self._clock()))
+        with _telling(self.path):
+            disk.make_secret(str(self.path), lambda: _text(_new((), self._clock())))
         self._ring()
 
     def sign(self, statement: Statement) -> Signed:
@@ -99,9 +94,9 @@ class Keyring:
 
     def rotate(self) -> PublicKey:
         """Sign with a new key from now on. A crash leaves the old ring or the new one."""
-        with _telling(self.path), _alone(self.path.parent):
+        with _telling(self.path), disk.alone(str(self.path.parent)):
             ring = _new(self._ring().keys, self._clock(), self._ring().sign)
-            _replace(self.path, ring)
+            disk.replace_secret(str(self.path), _text(ring))
         return ring.keys[-1]
 
     def _ring(self) -> _Ring:
@@ -136,40 +131,9 @@ def public(said: Mapping[str, Any]) -> PublicKey:
     return PublicKey(said["id"], said["public"], said["since"], endorsement)
 
 
-def _keep_first(path: Path, ring: _Ring) -> None:
-    """Of several processes that begin together one wins, and all use its key."""
-    made = _written(path, ring)
-    with suppress(FileExistsError):
-        os.link(made, path)
-    made.unlink()
-    disk.sync_directory(str(path.parent))
-
-
-def _replace(path: Path, ring: _Ring) -> None:
-    _written(path, ring).replace(path)
-    disk.sync_directory(str(path.parent))
-
-
-def _written(path: Path, ring: _Ring) -> Path:
-    """A durable file beside `path`, for its owner alone."""
-    fd, name = tempfile.mkstemp(prefix=f"{NAME}.", dir=path.parent)
-    with open(fd, "wb") as file:
-        document = {"private": ring.private.hex(), "keys": [key.document() for key in ring.keys]}
-        file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """One process at a time; the lock ends with its holder."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
+def _text(ring: _Ring) -> bytes:
+    document = {"private": ring.private.hex(), "keys": [key.document() for key in ring.keys]}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
 @contextmanager

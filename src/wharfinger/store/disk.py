@@ -1,16 +1,17 @@
-"""What is asked of the disk: sync many files at once, sync directories, move without replacing, copy ranges."""
+"""What is asked of the disk: sync many files at once, sync directories, keep a secret, move without replacing, copy ranges."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, TypeVar
 
 from wharfinger.errors import Corrupt, NoSpace, StoreError
@@ -87,7 +88,6 @@ class Crew:
 
 
 if sys.platform == "darwin":  # fsync there leaves the bytes in the drive's cache: man 2 fsync
-    import fcntl
 
     def sync(fd: int) -> None:
         """Return when the file's bytes are durable. After an OSError the descriptor must not be trusted again."""
@@ -149,6 +149,50 @@ def make_missing(path: str) -> None:
     while not os.path.exists(above):
         above = os.path.dirname(above)
     make_directories(path, below=above)
+
+
+@contextmanager
+def alone(directory: str) -> Iterator[None]:
+    """One process at a time; the lock ends with its holder."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def make_secret(path: str, content: Callable[[], bytes]) -> None:
+    """
+    Make this file of what `content` answers, for its owner alone, unless there is one: of several processes that begin together one
+    wins. It is whole and durable.
+    """
+    if os.path.exists(path):
+        return
+    directory = os.path.dirname(path) or "."
+    make_missing(directory)
+    with alone(directory):
+        if not os.path.exists(path):
+            replace_secret(path, content())
+
+
+def replace_secret(path: str, content: bytes) -> None:
+    """
+    Let this file have this content, whole and durable, for its owner alone. The caller is `alone` in its directory: what a crash
+    leaves has one name, was never in use, and is overwritten the next time.
+    """
+    made = f"{path}.new"
+    try:
+        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(fd, content)
+            sync(fd)
+        finally:
+            os.close(fd)
+        os.rename(made, path)
+    finally:
+        discard([made])
+    sync_directory(os.path.dirname(path) or ".")
 
 
 def copy_range(source: int, target: int, start: int, end: int) -> None:

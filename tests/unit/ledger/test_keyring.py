@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -91,7 +95,7 @@ def test_a_crash_in_a_rotation_leaves_the_old_ring(tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", die)
+        patch.setattr(os, "rename", die)
         with pytest.raises(KeyboardInterrupt):
             ring.rotate()
     assert Keyring(tmp_path).public() == keys
@@ -105,3 +109,61 @@ def test_a_damaged_ring_is_told_with_its_path(tmp_path: Path, text: str) -> None
         Keyring(tmp_path)
     assert told.value.code == "SIGNING_KEYS_UNUSABLE"
     assert told.value.is_internal
+
+
+def privates(folder: Path) -> dict[str, str]:
+    """The private half in each file."""
+    return {path.name: path.read_text().partition('"private": "')[2][:64] for path in folder.iterdir()}
+
+
+def test_a_full_disk_leaves_no_copy_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refused() -> None:
+        with monkeypatch.context() as patch:
+            for name in ("fsync", "fdatasync"):
+                patch.setattr(os, name, full)
+            with pytest.raises(LedgerError, match="No space"):
+                Keyring(tmp_path).rotate()
+
+    refused()
+    assert os.listdir(tmp_path) == []
+    Keyring(tmp_path)
+    refused()
+    assert os.listdir(tmp_path) == [NAME]
+
+
+DOOMED = """
+import os, signal, sys
+from pathlib import Path
+from wharfinger.ledger.keyring import Keyring
+left = int(sys.argv[1])
+def hook(event, _given):
+    global left
+    if event in {"os.link", "os.remove", "os.rename"}:
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+Keyring(Path(sys.argv[2])).rotate()
+"""
+
+
+def killed_before(effect: int, folder: Path) -> bool:
+    """Whether a process that makes a key, and rotates it, was killed before so many changes of names."""
+    ended = subprocess.run([sys.executable, "-c", DOOMED, str(effect), str(folder)], timeout=60).returncode
+    assert ended in (0, -signal.SIGKILL)
+    return ended != 0
+
+
+def test_a_kill_leaves_no_copy_of_a_key_that_was_ever_in_use(tmp_path: Path) -> None:
+    effect = 1
+    while killed_before(effect, folder := tmp_path / str(effect)):
+        found = privates(folder)
+        used = found.pop(NAME, "")
+        assert used not in found.values()
+        Keyring(folder).rotate()
+        assert list(privates(folder)) == [NAME]
+        effect += 1
+    assert effect > 2

@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode
@@ -98,7 +97,7 @@ def secret(path: Path | None, data: Path) -> bytes:
     """What URLs are signed with: the content of `path`, else of a file in `data`, which is made when it is missing. Raises ConfigError."""
     place = path or data / SECRET
     if path is None:
-        _make(place)
+        disk.make_secret(str(place), lambda: os.urandom(SECRET_SIZE).hex().encode())
     try:
         found = place.read_bytes().strip()
     except OSError as exc:
@@ -111,24 +110,6 @@ def secret(path: Path | None, data: Path) -> bytes:
             fix=f"openssl rand -hex 32 > {place}",
         )
     return found
-
-
-def _make(place: Path) -> None:
-    """Whole or not at all: another process may be about to do the same."""
-    if place.exists():
-        return
-    disk.make_missing(str(place.parent))
-    partial = place.with_name(f"{place.name}.{os.getpid()}")
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        disk.write_all(fd, os.urandom(SECRET_SIZE).hex().encode())
-        disk.sync(fd)
-    finally:
-        os.close(fd)
-    with suppress(FileExistsError):
-        disk.move(str(partial), str(place))
-    partial.unlink(missing_ok=True)
-    disk.sync_directory(str(place.parent))
 
 
 def _number(text: str) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import asyncssh
 
 from wharfinger.errors import ConfigError
-from wharfinger.store.disk import sync_directory
+from wharfinger.store import disk
 
 NAME = "ssh_host_ed25519_key"
 """The file in the data directory that a key is made in, where none is configured."""
@@ -50,17 +48,8 @@ def _read(path: Path) -> asyncssh.SSHKey:
 
 
 def _made(path: Path) -> Path:
-    """Make the key whole or not at all, once: of several processes that start together one wins, and all use its key."""
-    if path.exists():
-        return path
-    key = asyncssh.generate_private_key("ssh-ed25519", comment="wharfinger")
-    fd, making = tempfile.mkstemp(prefix=f"{NAME}.", dir=path.parent)  # nobody else may read it
-    with open(fd, "wb") as file:
-        file.write(key.export_private_key())
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        os.link(making, path)
-    Path(making).unlink()
-    sync_directory(str(path.parent))
+    """The key at this path, made at the first call."""
+    disk.make_secret(
+        str(path), lambda: asyncssh.generate_private_key("ssh-ed25519", comment="wharfinger").export_private_key()
+    )
     return path
