@@ -14,7 +14,7 @@ from rig.serving import Serving, prepare, put, wharf
 from rig.waiting import wait_until
 from wharfinger.ledger import MANY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 FILES = {f"f{n}.bin": f"content {n}".encode() for n in range(2 * MANY + 20)}
 

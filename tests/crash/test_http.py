@@ -14,7 +14,7 @@ from rig.clients import need
 from rig.serving import CONFIG, Keeper, free_port, prepare, wharf
 from rig.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 POINTS = [
     "intake.staged",

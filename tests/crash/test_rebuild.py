@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rig import postgres
 from rig.account import Account, calm, name
 from rig.serving import Serving, prepare, put, wharf, worker
 from rig.uploading import upload
@@ -33,7 +34,7 @@ def some(kind: str, count: int) -> dict[str, bytes]:
     return {f"{kind}{n}": random.Random(f"{kind}{n}").randbytes(2000) for n in range(count)}
 
 
-def test_a_deleted_ledger_is_rebuilt_from_the_store(tmp_path: Path) -> None:
+def test_a_deleted_ledger_is_rebuilt_from_the_store(tmp_path: Path, backend: str) -> None:
     settled, delivered, waiting = some("settled", 20), some("delivered", 3), some("waiting", 3)
     sent = settled | delivered | waiting
     (tmp_path / "calm").mkdir()
@@ -48,8 +49,7 @@ def test_a_deleted_ledger_is_rebuilt_from_the_store(tmp_path: Path) -> None:
     before, there = {r["file_id"]: r for r in account.records()}, visible(tmp_path)
     assert len(there) == len(settled) + len(delivered)
 
-    for path in (tmp_path / "data").glob("ledger.db*"):
-        path.unlink()
+    delete_ledger(tmp_path, backend)
     rebuilt = wharf(tmp_path, "ledger", "rebuild")
     assert (rebuilt["arrivals"], rebuilt["delivered"]) == (len(sent), len(settled))
     after = {r["file_id"]: r for r in account.records()}
@@ -62,6 +62,13 @@ def test_a_deleted_ledger_is_rebuilt_from_the_store(tmp_path: Path) -> None:
     account.check(sent, dict.fromkeys(sent, 1))
     now = visible(tmp_path)
     assert {each: now[each] for each in there} == there
+
+
+def delete_ledger(directory: Path, backend: str) -> None:
+    if backend == "postgres":
+        postgres.wipe(directory)
+    for path in (directory / "data").glob("ledger.db*"):
+        path.unlink()
 
 
 def deliver_without_a_word(directory: Path, files: dict[str, bytes]) -> None:

@@ -45,27 +45,27 @@ SEEDS = [
         "test_children.py::test_a_worker_killed_anywhere_leaves_nobody_waiting_and_repeats_nothing[sqlite-ledger.waking]",
         "every file has ended",
     ),
-    (ingest.gives_new_ids, "test_rebuild.py::test_a_deleted_ledger_is_rebuilt_from_the_store", "file_id"),
+    (ingest.gives_new_ids, "test_rebuild.py::test_a_deleted_ledger_is_rebuilt_from_the_store[sqlite]", "file_id"),
     (
         store.passes_over_a_failed_sync,
-        "test_disk.py::test_a_sync_that_fails_once_costs_a_repeat_and_nothing_else[/staging/-client]",
+        "test_disk.py::test_a_sync_that_fails_once_costs_a_repeat_and_nothing_else[sqlite-/staging/-client]",
         "assert False",
     ),
     (
         ingest.passes_over_a_full_disk,
-        "test_disk.py::test_an_upload_that_does_not_fit_is_refused_with_a_sentence",
+        "test_disk.py::test_an_upload_that_does_not_fit_is_refused_with_a_sentence[sqlite]",
         "the server has no room",
     ),
     (store.forgets_pages, "test_nodes.py::test_nodes_share_the_work", "each delivery is in the bucket once"),
     (store.forgets_pages, "test_s3.py::test_kill_at[intake.stored]", "each delivery is in the bucket once"),
     (
         ingest.takes_every_use_of_a_url_for_a_new_file,
-        "test_http.py::test_kill_at[intake.arrived]",
+        "test_http.py::test_kill_at[sqlite-intake.arrived]",
         "assert '201' == '200'",
     ),
     (
         ingest.removes_by_name_alone,
-        "test_sources.py::test_a_file_that_is_overwritten_meanwhile_is_taken_as_well[continued-source.landed]",
+        "test_sources.py::test_a_file_that_is_overwritten_meanwhile_is_taken_as_well[sqlite-continued-source.landed]",
         "still not: both are taken",
     ),
     (
@@ -95,7 +95,7 @@ SEEDS = [
     ),
     (
         engine.leaves_the_rest_asleep,
-        "test_gates.py::test_whoever_resumes_is_killed_halfway_and_the_workers_see_to_the_rest",
+        "test_gates.py::test_whoever_resumes_is_killed_halfway_and_the_workers_see_to_the_rest[sqlite]",
         "still not: all are transferred",
     ),
     (

@@ -17,7 +17,7 @@ from rig.serving import CONFIG, Keeper, children, is_stopped, prepare, wharf
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 SOURCES = """\
 sources:

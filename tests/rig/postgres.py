@@ -150,6 +150,15 @@ def schema(root: Path, server: str = "") -> str:
     return note.read_text()
 
 
+def wipe(root: Path) -> None:
+    """Take everything out of the database that `schema` has made for `root`."""
+    url = schema(root)
+    name = url.rpartition("%3D")[2]
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(f"DROP SCHEMA {name} CASCADE")
+        db.execute(f"CREATE SCHEMA {name}")
+
+
 def _who() -> dict[str, Any]:
     """The user and group for the server, where this one is root."""
     if os.geteuid():
