@@ -12,7 +12,20 @@ import apsw
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.run import ALONE
-from wharfinger.ledger.sqlite import audit, child, connection, figure, lease, purge, queue, recover, run, settle, tree
+from wharfinger.ledger.sqlite import (
+    audit,
+    child,
+    connection,
+    figure,
+    lease,
+    purge,
+    queue,
+    recover,
+    run,
+    schema,
+    settle,
+    tree,
+)
 from wharfinger.ledger.sqlite.accounts import SqliteAccounts
 from wharfinger.ledger.sqlite.catalog import SqliteCatalog
 from wharfinger.ledger.sqlite.queue import SqliteLedger
@@ -70,6 +83,12 @@ def sweeps_too_early() -> None:
 def counts_crashes_in_company() -> None:
     """What ran when a process died is not set apart, and each of its files pays."""
     recover._TAKE_BACK = recover._TAKE_BACK.replace(f"lane = max(lane, {ALONE})", "lane = lane")
+
+
+def takes_leases_away() -> None:
+    """An upgrade makes ready what somebody works on."""
+    *steps, last = schema.STEPS
+    schema.migrate.__defaults__ = ((*steps, f"{last}; UPDATE run SET state = 'ready', due = NULL"),)
 
 
 def extends_for_anybody() -> None:
