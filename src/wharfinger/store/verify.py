@@ -109,7 +109,7 @@ class Verification:
         """
         Go along the journal again, which by now describes whatever was put or deleted before the folders were listed. Files of several
         processes are in order only as far as their clocks are, so a missing object's lines are counted: it is lost if it was kept
-        more often than deleted.
+        more often than deleted. Several lines on one that was put again count as one.
         """
         lives: Counter[str] = Counter()
         lost: dict[str, ObjectRef] = {}
@@ -117,7 +117,7 @@ class Verification:
             if not isinstance(entry, Kept | Deleted):
                 continue
             place = self._shelf.place(entry.ref)
-            if place in self._missing:
+            if place in self._missing and not (isinstance(entry, Kept) and entry.again and place in lost):
                 lives[place] += 1 if isinstance(entry, Kept) else -1
             if isinstance(entry, Kept):
                 unknown.discard(place)

@@ -318,3 +318,20 @@ def test_more_than_the_service_copies_passes_through(store: S3Store, monkeypatch
     copy = copy_of(kept(store, data))
     assert store.copy([copy]) == [None]
     assert content(store, copy.ref) == data
+
+
+def test_a_page_that_comes_after_its_object_was_put_again_and_deleted_tells_of_no_loss(
+    store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker stands still before the page of its checkpoint, until another has done all of it and the checkpoint is dropped."""
+    zombie, pages = buckets.a_store(tmp_path), []
+    with monkeypatch.context() as still:
+        still.setattr(zombie._pages, "keep", lambda lines, again: pages.append((lines, again)))
+        put = a_put(zombie)
+        assert zombie.put([put]) == [None]
+    assert store.put([replace(a_put(store), ref=put.ref)]) == [None]
+    store.delete([put.ref])
+    for lines, again in pages:
+        zombie._pages.keep(lines, again=again)
+    assert [*store.verify()] == []
+    zombie.close()
