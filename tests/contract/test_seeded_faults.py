@@ -52,6 +52,7 @@ SEEDS = [
         "test_ledger_together.py::test_a_process_that_is_killed_leaves_all_of_an_element_or_nothing[postgres-ledger.arriving]",
     ),
     (postgres.sorts_by_language, "test_namespace.py::test_children_are_in_the_order_of_code_points[postgres]"),
+    (ledger.tells_nobody, "test_hint.py::test_a_hint_wakes_everyone[sqlite]"),
     (ledger.takes_leases_away, "test_upgrade.py::test_leases_outlive_an_upgrade[sqlite-1]"),
     (ledger.covers_half, "test_audit.py::test_a_checkpoint_covers_the_heads_in_the_order_of_their_files"),
     (store.takes_any_bytes, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),

@@ -11,6 +11,7 @@ import apsw
 
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.hint import DatagramHint
 from wharfinger.ledger.run import ALONE
 from wharfinger.ledger.sqlite import (
     audit,
@@ -83,6 +84,11 @@ def sweeps_too_early() -> None:
 def counts_crashes_in_company() -> None:
     """What ran when a process died is not set apart, and each of its files pays."""
     recover._TAKE_BACK = recover._TAKE_BACK.replace(f"lane = max(lane, {ALONE})", "lane = lane")
+
+
+def tells_nobody() -> None:
+    """A hint reaches nobody."""
+    DatagramHint.send = lambda *_: None
 
 
 def takes_leases_away() -> None:
