@@ -143,7 +143,7 @@ def test_status_points_to_dead_letters_and_to_the_unrouted(wharf: Wharf) -> None
     put(wharf, "b.csv")
     all_settled(wharf, State.WAITING, Status.UPLOADED)
     said = wharf("status")
-    assert "then wharf replay --dead --status failed" in said.err
+    assert "wharf replay --dead --status failed" in said.err
     assert "wharf files --unrouted" in said.err
     told = wharf("status", "--json").json
     assert (told["dead"], told["unrouted"], told["oldest_waiting"]) == (1, 1, None)

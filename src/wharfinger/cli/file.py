@@ -16,7 +16,7 @@ from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, document, fields, heading, is_terminal, listing, say
 from wharfinger.cli.timeline import CHILD, timeline
 from wharfinger.cli.why import Why, why
-from wharfinger.cli.words import clock, number, precise, size, span, stamp
+from wharfinger.cli.words import dated, number, precise, size, span, stamp
 from wharfinger.ledger import chain
 from wharfinger.model import Event, FileRecord
 
@@ -44,9 +44,7 @@ IN_PIPE = Words(stamp, stamp, str)
 
 
 def _at_terminal(now: float) -> Words:
-    return Words(
-        lambda at: clock(at, now), lambda at: precise(at, now), lambda count: f"{size(count)} ({number(count)} bytes)"
-    )
+    return Words(dated, lambda at: precise(at, now), lambda count: f"{size(count)} ({number(count)} bytes)")
 
 
 @click.command(cls=Verb)

@@ -76,7 +76,7 @@ class Shown:
 
     path: Path
     signed: Signed
-    problems: list[str] = field(default_factory=list)
+    problems: list[Unproven] = field(default_factory=list)
 
 
 @command.command()
@@ -106,7 +106,7 @@ def verify(session: Session, paths: tuple[Path, ...], keys: tuple[str, ...], con
     holds = (lambda signed: any(signed.is_by(key) for key in trusted)) if trusted else session.trust.holds
     shown = [each for path in paths for each in _read(path)]
     for each in shown:
-        each.problems += _signature(each.signed, holds)
+        each.problems += _faults(each, holds)
     sound = [each for each in shown if not each.problems]
     _compare(sound)
     if content:
@@ -138,11 +138,15 @@ def _read(path: Path) -> Iterator[Shown]:
             raise Unproven(f"{path}: {exc}", fix=exc.fix) from exc
 
 
-def _signature(signed: Signed, holds: Callable[[Signed], bool]) -> Iterator[str]:
+def _faults(each: Shown, holds: Callable[[Signed], bool]) -> Iterator[Unproven]:
+    signed = each.signed
     if signed.statement["type"] not in (receipt.ARRIVAL, receipt.OUTCOME):
-        yield f"it is no receipt but a {signed.statement['type']}"
+        yield Unproven(f"it is no receipt but a {signed.statement['type']}", fix="name a receipt")
     if not holds(signed):
-        yield f"the signature of key {signed.key} does not hold, or the key is not trusted"
+        yield Unproven(
+            f"the signature of key {signed.key} does not hold, or the key is not trusted",
+            fix=f"do not rely on {each.path}; ask its signer for the receipt, and for the public key of {signed.key}",
+        )
 
 
 def _compare(shown: Sequence[Shown]) -> None:
@@ -156,7 +160,8 @@ def _compare(shown: Sequence[Shown]) -> None:
         if stated["type"] == receipt.OUTCOME and stated["arrival"] != arrivals.get(
             stated["file_id"], stated["arrival"]
         ):
-            each.problems.append("it names another arrival than the one shown")
+            problem = "it names another arrival than the one shown"
+            each.problems.append(Unproven(problem, fix="show it beside the arrival of the same upload"))
 
 
 def _hold_against(shown: Sequence[Shown], content: Path) -> None:
@@ -165,7 +170,8 @@ def _hold_against(shown: Sequence[Shown], content: Path) -> None:
     for each in shown:
         stated = each.signed.statement
         if stated["type"] == receipt.ARRIVAL and stated["sha256"] != sha256:
-            each.problems.append(f"{content} has SHA-256 {sha256}: it is not what arrived")
+            problem = f"{content} has SHA-256 {sha256}: it is not what arrived"
+            each.problems.append(Unproven(problem, fix="the receipt is sound: look for the file that was sent"))
 
 
 def _public(text: str) -> str:
@@ -188,11 +194,10 @@ def _public(text: str) -> str:
 
 
 def _tell(each: Shown) -> None:
-    stated = each.signed.statement
-    fields((name, _words(value)) for name, value in stated.items())
     for problem in each.problems:
-        complain(problem, code=Unproven.code, fix=f"do not rely on {each.path}; ask for the receipt again")
+        complain(f"{each.path}: {problem}", code=problem.code, fix=problem.fix)
     if not each.problems:
+        fields((name, _words(value)) for name, value in each.signed.statement.items())
         say(f"{each.path}: signed by key {each.signed.key}")
 
 
@@ -207,7 +212,7 @@ def _public_words(each: Shown) -> dict[str, Any]:
     return {
         "path": str(each.path),
         "ok": not each.problems,
-        "problems": each.problems,
+        "problems": [str(problem) for problem in each.problems],
         "key": each.signed.key,
         "statement": stated,
     }

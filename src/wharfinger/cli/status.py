@@ -122,13 +122,12 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
     if found["paused"]:
         yield f"paused: {', '.join(found['paused'])}; to go on: wharf resume {found['paused'][0]}"
-    files = found["files"]
-    if files["failed"] and found["dead"]:
-        failed = many(files["failed"], "file")
-        yield f"{failed} failed: wharf files --status failed, then wharf replay --dead --status failed"
-    if files["quarantined"]:
-        bad = many(files["quarantined"], "file")
-        yield f"{bad} quarantined, the bytes are at fault: wharf files --status quarantined, then tell the senders"
+    if found["dead"]:
+        yield f"{many(found['dead'], 'dead letter')}; which and why: wharf files --dead"
+        if found["files"]["failed"]:
+            yield "what failed may be tried again: wharf replay --dead --status failed"
+        if found["files"]["quarantined"]:
+            yield "of what is quarantined the bytes are at fault: tell the senders"
     if found["unaccounted"]:
         yield f"{many(found['unaccounted'], 'file')} in the sources unaccounted for: wharf reconcile"
     for source in found["sources"]:

@@ -56,6 +56,11 @@ def clock(at: float, now: float) -> str:
     return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", then)
 
 
+def dated(at: float) -> str:
+    """An instant in local time, with its date and zone: "2026-03-01 12:04:31 CET"."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
+
+
 def precise(at: float, now: float) -> str:
     """`clock` with milliseconds: "12:04:31.250"."""
     return f"{clock(at, now)}.{int(at % 1 * 1000):03d}"

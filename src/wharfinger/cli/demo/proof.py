@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class Line:
 def prove(directory: Path, file_id: str, source: str) -> list[Line]:
     """
     Make receipts and evidence of this file, sent as `source` (below `directory`), in `directory`/proof; check them; change one byte of the
-    evidence and check again. Raises Unproven where what is whole is not believed, or what was changed is.
+    history and check again. Raises Unproven where what is whole is not believed, or what was changed is.
     """
     place = directory / "proof"
     place.mkdir()
@@ -35,9 +36,7 @@ def prove(directory: Path, file_id: str, source: str) -> list[Line]:
     _wharf(directory, "evidence", file_id, "-o", "proof/evidence.zip")
     receipts = [f"proof/{file_id}.{kind}.json" for kind in ("arrival", "outcome")]
     script = _script(place)
-    changed = bytearray((place / "evidence.zip").read_bytes())
-    changed[changed.rindex(b',"arrived",') + 2] ^= 1
-    (place / "changed.zip").write_bytes(changed)
+    _falsify(place / "evidence.zip", place / "changed.zip")
     lines = [
         _line(directory, ["wharf", "receipt", "verify", *receipts, "--key", "proof/key", "--file", source]),
         _line(directory, ["python3", script, "proof/evidence.zip", "--key", key]),
@@ -46,6 +45,16 @@ def prove(directory: Path, file_id: str, source: str) -> list[Line]:
     if [line.holds for line in lines] != [True, True, False]:
         raise Unproven("; ".join(f"{line.command}: {line.said}" for line in lines), fix=f"look into {place}")
     return lines
+
+
+def _falsify(bundle: Path, target: Path) -> None:
+    """The same ZIP file, and a whole one, but for one byte of the history."""
+    with zipfile.ZipFile(bundle) as whole, zipfile.ZipFile(target, "w") as made:
+        for info in whole.infolist():
+            data = whole.read(info)
+            made.writestr(
+                info, data.replace(b'"arrived"', b'"arrivee"', 1) if info.filename == "events.jsonl" else data
+            )
 
 
 def _script(place: Path) -> str:

@@ -135,18 +135,15 @@ def pack(members: dict[str, bytes]) -> bytes:
 
 
 def unpack(bundle: bytes) -> dict[str, bytes]:
-    """The members, if these are the only bytes that a ZIP file of them has. Nothing is inflated: that might fill the memory."""
+    """The members. Nothing is inflated: that might fill the memory."""
     try:
         with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
             check_directory(archive)
-            members = {name: archive.read(name) for name in archive.namelist()}
+            return {name: archive.read(name) for name in archive.namelist()}
     except Broken:
         raise
     except Exception as exc:  # whatever a damaged archive makes the library say
         raise Broken(f"it is no whole ZIP file: {exc}") from exc
-    if pack(members) != bundle:
-        broken("something beside the members was changed in the ZIP file")
-    return members
 
 
 def check_directory(archive: zipfile.ZipFile) -> None:
@@ -351,6 +348,8 @@ def _verify(bundle: bytes, trusted: str | None) -> list[str]:
         outcome = keys.statement("outcome.json", signed, "wharfinger.outcome/1")
     check_outcome(outcome, arrival, events, hashes)
     check_record(parse("record.json", members["record.json"]), events)
+    if pack(members) != bundle:
+        broken("the members are as they were signed, but something beside them was changed in the ZIP file")
     last = proofs[-1]["checkpoint"]["statement"]
     return [
         f"{arrival['key']}: {arrival['size']} bytes, SHA-256 {arrival['sha256']}",
