@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rig import buckets, ceph
-from wharfinger.errors import Corrupt, NotFound
+from wharfinger.errors import Corrupt, NotFound, Transient
 from wharfinger.model import Delivered, ObjectRef
 from wharfinger.store import Delivery, Put, Store, Target
 from wharfinger.store.bucket import BucketTarget
@@ -175,3 +177,43 @@ def test_an_empty_group_does_nothing(place: Place) -> None:
 def test_nothing_lies_under_a_name_that_was_never_delivered(place: Place) -> None:
     assert place.target.head("a") is None
     assert place.target.head("no/such/folder/a") is None
+
+
+# -- listing
+
+
+def test_what_lies_there_is_listed_with_its_digest(place: Place) -> None:
+    deliveries = [a_delivery(place, "a"), a_delivery(place, "deep/er/b", b"others")]
+    delivered = [each for each in place.target.deliver(deliveries) if isinstance(each, Delivered)]
+    found = {each.key: each for each in place.target.listing()}
+    assert set(found) == {each.key for each in delivered} == {"lake/a", "lake/deep/er/b"}
+    for each in delivered:
+        lying = found[each.key]
+        assert (lying.size, place.target.digest(lying)) == (each.size, each.sha256)
+        assert lying.version in ("", each.version)
+        assert abs(lying.at - each.at) < 60
+
+
+def test_what_is_gone_is_not_listed(place: Place) -> None:
+    assert [*place.target.listing()] == []
+
+
+def test_a_directory_lists_what_others_put_there_but_nothing_of_ours_and_no_links(tmp_path: Path) -> None:
+    directory = tmp_path / "out"
+    (directory / "lake/sub").mkdir(parents=True)
+    for name in ("lake/a", "lake/sub/b", "lake/.wharf-ID-0000", "sea/c", "lakes"):
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_bytes(b"12")
+    (directory / "lake/link").symlink_to(directory / "sea/c")
+    os.mkfifo(directory / "lake/pipe")
+    store = LocalStore(tmp_path / "store")
+    target = DirectoryTarget(store, "there", directory, "lake/")
+    found = {each.key: each for each in target.listing()}
+    assert set(found) == {"lake/a", "lake/sub/b"}
+    assert target.digest(found["lake/a"]) == hashlib.sha256(b"12").hexdigest()
+    (directory / "lake/a").unlink()
+    assert target.digest(found["lake/a"]) is None
+    shutil.rmtree(directory)
+    with pytest.raises(Transient, match="cannot be used"):
+        next(target.listing())
+    store.close()

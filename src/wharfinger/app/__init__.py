@@ -1,6 +1,7 @@
 """The composition root: settings in, one wired process out. The only room that knows every room; a module for each process."""
 
 from wharfinger.app.backends import (
+    comparisons,
     copy_ledger,
     look_into,
     move_ledger_aside,
@@ -25,6 +26,7 @@ from wharfinger.app.worker import work
 
 __all__ = [
     "bind",
+    "comparisons",
     "copy_ledger",
     "expose",
     "is_served",

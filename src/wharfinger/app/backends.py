@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it
     from wharfinger.config.settings import Settings, Source
     from wharfinger.ingest.backup import Premises
     from wharfinger.ingest.bucket import Bucket
+    from wharfinger.ingest.delivered import Comparison
     from wharfinger.ingest.folder import Folder
     from wharfinger.ledger.keyring import Keyring
     from wharfinger.steps.registry import Registry
@@ -128,6 +129,19 @@ def open_targets(settings: Settings, store: Store) -> Mapping[str, Target]:
         else:
             targets[name] = BucketTarget(store, name, place.bucket, place.prefix)
     return targets
+
+
+def comparisons(settings: Settings, store: Store, *, sizes_only: bool = False) -> Mapping[str, Comparison]:
+    """What holds each destination of the configuration against the ledger, by name."""
+    from wharfinger.ingest.delivered import Comparison
+
+    found = {}
+    for name, target in open_targets(settings, store).items():
+        place = settings.destinations[name]
+        keeps = place.directory is None if place.keeps is None else place.keeps
+        where = place.bucket if place.directory is None else str(place.directory)
+        found[name] = Comparison(name, where, target, keeps=keeps, sizes_only=sizes_only)
+    return found
 
 
 def open_source(name: str, place: Source) -> Folder | Bucket:

@@ -36,6 +36,7 @@ def expose(settings: Settings, bound: socket.socket) -> None:
 
 def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
     from wharfinger.ingest.account import accounts
+    from wharfinger.ingest.delivered import last
     from wharfinger.ledger.gauge import readings
     from wharfinger.store.space import disks
     from wharfinger.telemetry.metrics import Reading
@@ -51,6 +52,9 @@ def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
         yield Reading("wharf_source_up", float(not account.error), (account.source,))
         if not account.error:
             yield Reading("wharf_unaccounted_files", account.unaccounted, (account.source,))
+    for holdings in last(settings.data):
+        if holdings.destination in settings.destinations:
+            yield Reading("wharf_unaccounted_deliveries", holdings.unaccounted, (holdings.destination,))
 
 
 def meter(settings: Settings) -> Meter:

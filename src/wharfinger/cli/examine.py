@@ -18,6 +18,7 @@ from wharfinger.cli.verify import verify_ledger
 from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
 from wharfinger.ingest.account import accounts
+from wharfinger.ingest.delivered import last
 from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import keyring, trust
 from wharfinger.model import State
@@ -279,6 +280,11 @@ def _destinations(session: Session) -> Iterator[Finding]:
         except OSError as error:
             told = problem(error)
             yield Finding(f"destination {name}", "fail", f"{told.code}: {told.message}", told.fix)
+    for holdings in last(session.settings.data):
+        if holdings.unaccounted and holdings.destination in session.settings.destinations:
+            said = f"{many(holdings.unaccounted, 'name')} missing, altered or unexpected {span(time.time() - holdings.at)} ago"
+            fix = f"wharf reconcile --delivered {holdings.destination}"
+            yield Finding(f"destination {holdings.destination}", "warn", said, fix)
 
 
 def _destination(part: str, destination: Destination) -> Finding:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wharfinger.cli.why import Why
 from wharfinger.cli.words import stamp
 from wharfinger.ingest.account import Account
 from wharfinger.ledger import Entry, User
 from wharfinger.model import ChildRecord, Delivered, Event, FileRecord
+
+if TYPE_CHECKING:
+    from wharfinger.ingest.delivered import Holdings
 
 
 def file(record: FileRecord, why: Why | None = None) -> dict[str, Any]:
@@ -118,6 +121,11 @@ def event(happened: Event) -> dict[str, Any]:
 def account(found: Account) -> dict[str, Any]:
     """What a look at a source found."""
     return {**asdict(found), "at": stamp(found.at)}
+
+
+def holdings(found: Holdings) -> dict[str, Any]:
+    """What a comparison of a destination found."""
+    return {**asdict(found), "at": stamp(found.at), "unaccounted": found.unaccounted}
 
 
 def user(known: User, fingerprints: Mapping[str, str]) -> dict[str, Any]:

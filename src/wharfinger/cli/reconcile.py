@@ -1,4 +1,4 @@
-"""`wharf reconcile`: holds what lies in the sources against the ledger, lands what it lacks, and tells what is unaccounted for."""
+"""`wharf reconcile`: holds what lies in the sources, or at the destinations, against the ledger, and tells what is unaccounted for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wharfinger.cli import public
+from wharfinger.cli.delivered import destinations
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
@@ -35,7 +36,7 @@ STEP_S = 0.5
 
 
 @click.command(cls=Verb)
-@click.argument("names", metavar="[SOURCE...]", nargs=-1)
+@click.argument("names", metavar="[NAME...]", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Take nothing; only tell.")
 @click.option(
     "--wait",
@@ -44,15 +45,28 @@ STEP_S = 0.5
     metavar="SECONDS",
     help="How long to wait for files that are not whole yet, by the rule of their source.",
 )
+@click.option("--delivered", is_flag=True, help="Look at destinations instead: is there what was delivered?")
+@click.option("--sizes", is_flag=True, help="With --delivered: compare sizes alone, without reading the files.")
+@click.option(
+    "--replay", is_flag=True, help="With --delivered: run the files again of which something is not as it was."
+)
 @pass_session
-def command(session: Session, names: tuple[str, ...], dry_run: bool, wait: float) -> int:
-    """Hold what lies in the sources against the ledger.
+def command(
+    session: Session, names: tuple[str, ...], dry_run: bool, wait: float, delivered: bool, sizes: bool, replay: bool
+) -> int:
+    """Hold what lies in the sources, or at the destinations, against the ledger.
 
-    What is whole and not in custody is taken now. The same is done all the time while wharf serve runs; both may run at once.
-    Exit status 5 says that files are unaccounted for: they lie there, are not in custody, and are not just being written.
+    Of the sources NAME (of all, without a name) what is whole and not in custody is taken now. The same is done all the time
+    while wharf serve runs; both may run at once. With --delivered it is destinations, and nothing is changed there: told is what is
+    missing, altered or unexpected, and with --replay the files in question run again, which delivers them again. Exit status 5
+    says that files are unaccounted for.
     """
     from wharfinger import app
 
+    if delivered:
+        return destinations(session, names, sizes_only=sizes, replay=replay and not dry_run)
+    if sizes or replay:
+        raise UsageError("--sizes and --replay are for destinations", fix="wharf reconcile --delivered")
     chosen = _chosen(session, names)
     with app.reconcilers(session.settings) as found:
         accounts = _look({name: found[name] for name in chosen}, dry=dry_run, until=time.monotonic() + wait)

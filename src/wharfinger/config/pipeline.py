@@ -53,7 +53,7 @@ def resolve(
             "route": route,
             "retry": entry.retry,
             "steps": [_described(step, revisions) for step in steps],
-            "destinations": destinations,
+            "destinations": {to: _place(destination) for to, destination in destinations.items()},
         }
     )
     return Pipeline(
@@ -66,6 +66,11 @@ def resolve(
         document=document,
         is_routed=entry.route is not None or not is_called,
     )
+
+
+def _place(destination: Destination) -> Mapping[str, Any]:
+    """What of a destination decides what a pipeline does."""
+    return {"bucket": destination.bucket, "directory": destination.directory, "prefix": destination.prefix}
 
 
 def _described(step: Bound, revisions: Mapping[str, str]) -> Mapping[str, Any]:

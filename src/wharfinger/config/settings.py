@@ -160,6 +160,13 @@ class Destination:
     ] = ""
     directory: Annotated[Path | None, option("A directory with real names.", example="/srv/outgoing")] = None
     prefix: Annotated[str, option("Put before every key.", example="lake/raw/")] = ""
+    keeps: Annotated[
+        bool | None,
+        option(
+            "Whether what is delivered stays there, so that `wharf reconcile --delivered` tells of what is gone, or was put there by "
+            "somebody else; by default of a bucket alone, since a directory's recipients may take their files away."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if bool(self.bucket) == bool(self.directory):

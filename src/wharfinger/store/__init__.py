@@ -118,6 +118,17 @@ class Delivery:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """A file that lies at a target now."""
+
+    key: str  # with the target's prefix, as Delivered names it
+    version: str  # "" in a directory
+    size: int  # bytes
+    at: float  # when it was last written; epoch s
+    sha256: str = ""  # hex; "" where that takes reading it
+
+
 class Target(Protocol):
     """A place outside custody where deliveries become visible: another bucket or prefix, a directory, later a partner's server."""
 
@@ -130,6 +141,17 @@ class Target(Protocol):
 
     def head(self, key: str) -> int | None:
         """The size in bytes of what lies under `key` now, else None."""
+        ...
+
+    def listing(self) -> Iterator[Lying]:
+        """
+        All that lies there under the target's prefix, whoever put it there; our own temporary files and what is no regular file are left
+        out. Raises Transient where it cannot be looked at.
+        """
+        ...
+
+    def digest(self, lying: Lying) -> str | None:
+        """The SHA-256 (hex) of what lies there; None where it is gone by now."""
         ...
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from wharfinger.errors import StoreError, WharfingerError
 from wharfinger.model import Delivered, ObjectRef
-from wharfinger.store import Copy, Delivery, Put, Store, disk
+from wharfinger.store import Copy, Delivery, Lying, Put, Store, disk
 
 _Errors = dict[int, WharfingerError | None]  # by the place in the group
 
@@ -39,6 +39,17 @@ class BucketTarget:
         key = self._prefix + key
         sizes = [listed.ref.size for listed in self._store.list(self._bucket, key) if listed.ref.key == key]
         return sizes[-1] if sizes else None
+
+    def listing(self) -> Iterator[Lying]:
+        """See Target. Of a bucket that files land in as well, these are left out. The journal is read, not the objects."""
+        for listed in self._store.list(self._bucket, self._prefix):
+            if "file_id" not in listed.about:
+                ref = listed.ref
+                yield Lying(ref.key, ref.version, ref.size, listed.at, ref.sha256)
+
+    def digest(self, lying: Lying) -> str | None:
+        """See Target; as the journal says: `wharf store verify` reads the bytes."""
+        return lying.sha256
 
     def _copy(self, objects: Iterable[tuple[int, Delivery, ObjectRef]]) -> _Errors:
         errors: _Errors = {}

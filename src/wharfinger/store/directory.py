@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from wharfinger.errors import StoreError, Transient, WharfingerError
 from wharfinger.model import Delivered, ObjectRef, derive
-from wharfinger.store import Delivery, Store, disk, names
+from wharfinger.store import Delivery, Lying, Store, disk, names
 from wharfinger.store.folders import Folders
 from wharfinger.telemetry import crash
 
@@ -85,6 +85,32 @@ class DirectoryTarget:
             except OSError as exc:
                 raise disk.refusal(exc, f"{self._directory}/{self._prefix}{key} could not be looked up") from exc
         return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def listing(self) -> Iterator[Lying]:
+        """See Target. Folder by folder; what comes or goes meanwhile may be in it or not."""
+        with Folders(self._directory, self._durable):
+            pass  # it raises where the directory is not there
+        for folder, _, files in os.walk(self._directory, onerror=_refuse):
+            above = os.path.relpath(folder, self._directory)
+            for name in files:
+                key = name if above == "." else f"{above}/{name}"
+                if key.startswith(self._prefix) and not name.startswith(names.OURS):
+                    yield from _lying(key, f"{folder}/{name}")
+
+    def digest(self, lying: Lying) -> str | None:
+        """See Target."""
+        try:
+            fd = os.open(self._directory / lying.key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise disk.refusal(exc, f"{self._directory / lying.key} could not be read") from exc
+        try:
+            return disk.digest(fd)[1]
+        except OSError as exc:
+            raise disk.refusal(exc, f"{self._directory / lying.key} could not be read") from exc
+        finally:
+            os.close(fd)
 
     def _find_folders(self, drops: Sequence[_Drop], folders: Folders) -> None:
         ids = {drop.id for drop in drops}
@@ -200,6 +226,18 @@ def _lies_there(drop: _Drop) -> bool:
         return True
     finally:
         os.close(fd)
+
+
+def _lying(key: str, path: str) -> Iterator[Lying]:
+    with suppress(FileNotFoundError):
+        found = os.stat(path, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode):
+            yield Lying(key, "", found.st_size, found.st_mtime)
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise disk.refusal(error, f"{error.filename} could not be looked through") from error
 
 
 def _sync(drop: _Drop) -> None:

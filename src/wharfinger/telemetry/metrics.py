@@ -91,6 +91,12 @@ READ = (
         "wharf_unaccounted_files", "gauge", "Files that lie in a source and are not in custody; 0 is good.", ("source",)
     ),
     Metric("wharf_source_up", "gauge", "1 where the last look at a source could be had, else 0.", ("source",)),
+    Metric(
+        "wharf_unaccounted_deliveries",
+        "gauge",
+        "Names at a destination that were missing, altered or unexpected when `wharf reconcile --delivered` last looked; 0 is good.",
+        ("destination",),
+    ),
     Metric("wharf_free_bytes", "gauge", "Room on the disks.", ("path",)),
     Metric("wharf_min_free_bytes", "gauge", "Uploads are refused when the store's disk has less room."),
 )

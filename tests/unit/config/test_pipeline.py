@@ -90,6 +90,7 @@ def test_revision_changes_with_what_the_pipeline_does(old: str, new: str, load: 
         ("bucket: other", "bucket: another"),
         ("acme: }", "acme: {weight: 9}}\nworkers: {count: 9}"),
         ("directory: lake", "directory: ./lake"),
+        ("directory: lake", "directory: lake, keeps: true"),
     ],
 )
 def test_revision_does_not_change_with_anything_else(old: str, new: str, load: Load) -> None:

@@ -65,3 +65,12 @@ def test_bytes_are_copied_where_links_are_refused(
 def test_nothing_is_left_in_scratch(store: LocalStore) -> None:
     path = delivered_file(store, b"bytes")
     assert list((store.root / "scratch").iterdir()) == [path.parent]
+
+
+def test_what_landed_in_the_bucket_was_not_delivered_there(store: LocalStore) -> None:
+    path = store.scratch() / "staged"
+    path.write_bytes(b"bytes")
+    landed = ObjectRef("lake", "acme/a", "01K1F9ZBBBBBBBBBBBBBBBBBBB", 5, sha256(b"bytes").hexdigest())
+    store.put([Put(landed, path, {"file_id": "F", "customer": "acme"})])
+    delivered_file(store, b"others")
+    assert [each.key for each in BucketTarget(store, "lake", "lake").listing()] == ["a"]
