@@ -65,7 +65,9 @@ def sail(root: Path, sent: Mapping[str, bytes], storm: Storm, *, harms: int) -> 
         for n, node in enumerate(running):
             part = {name: sent[name] for name in [*sent][n::NODES]}
             heard = {"acknowledged": landed.add, "may_send": storm.paced(part)}
-            clients.append(threads.submit(upload, part, first / "key", node.keeper.port, seconds=300, **heard))
+            clients.append(
+                threads.submit(upload, part, first / "key", node.keeper.port, seconds=200 + 5 * harms, **heard)
+            )
         for lot in range(harms):
             storm.progress = (lot + 1) / harms
             storm.strike(running)
