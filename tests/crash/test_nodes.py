@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from rig import buckets, postgres
-from rig.account import Account, calm
+from rig.account import LOOK_S, Account, calm
 from rig.serving import CONFIG, LEASE_S, Keeper, prepare, wharf
 from rig.uploading import upload
 from rig.waiting import wait_until
@@ -77,7 +77,7 @@ def sail(root: Path, sent: Mapping[str, bytes], storm: Storm, *, harms: int) -> 
         account.settle(200)
         account.check(sent, tries)
         for node in running:
-            assert wharf(node.directory, "audit", "verify")["findings"] == []
+            assert wharf(node.directory, "audit", "verify", seconds=LOOK_S)["findings"] == []
     return tries
 
 

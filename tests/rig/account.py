@@ -22,6 +22,9 @@ Record = Mapping[str, Any]
 SLACK_S = 20.0
 """Nothing is stranded for longer than a lease and a second, but a busy machine may take so long to start processes."""
 
+LOOK_S = 300.0
+"""Reading every object may take so long, where each is a request to a busy service."""
+
 FINAL = {"transferred", "failed", "quarantined"}
 
 
@@ -69,7 +72,7 @@ class Account:
             assert record["sha256"] == hashlib.sha256(sent[name(record)]).hexdigest()
         self._check_directory(records)
         self._check_bucket(records)
-        assert wharf(self.directory, "store", "verify")["problems"] == []
+        assert wharf(self.directory, "store", "verify", seconds=LOOK_S)["problems"] == []
         return records
 
     def _check_directory(self, records: list[Record]) -> None:
@@ -81,7 +84,7 @@ class Account:
             assert visible[delivered(record)].read_bytes() == self.results[name(record)]
 
     def _check_bucket(self, records: list[Record]) -> None:
-        objects = wharf(self.directory, "store", "ls")
+        objects = wharf(self.directory, "store", "ls", seconds=LOOK_S)
         kept = Counter((o["about"]["run"], o["sha256"]) for o in objects if o["bucket"] == "kept")
         meant = {(r["file_id"], hashlib.sha256(self.results[name(r)]).hexdigest()): 1 for r in records}
         assert kept == meant, "each delivery is in the bucket once"

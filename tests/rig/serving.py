@@ -43,10 +43,10 @@ OF_CHILDREN = {"worker.spawned", "ledger.waking"}
 """Crash points that no file passes in these pipelines: see test_children."""
 
 
-def wharf(directory: Path, *words: str, env: Mapping[str, str] | None = None) -> Any:
+def wharf(directory: Path, *words: str, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
     """The answer of one command as JSON; raises with its stderr where it fails."""
     command = [sys.executable, "-m", "wharfinger", "--config", str(directory / "wharf.yaml"), "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=seconds)
     assert done.returncode == 0, f"wharf {' '.join(words)}: {done.returncode}: {done.stderr}{done.stdout[-2000:]}"
     return json.loads(done.stdout) if done.stdout.strip() else None
 
