@@ -90,6 +90,13 @@ def test_evidence_of_a_file_is_verified_elsewhere(wharf: Wharf) -> None:
     assert (wharf.place / f"evidence-{file_id}.zip").read_bytes() == first
 
 
+def test_no_bundle_is_written_that_would_not_verify(wharf: Wharf) -> None:
+    (file_id,) = put(wharf, "a.csv")
+    tamper(wharf.place, f"UPDATE file SET size = 7 WHERE file_id = '{file_id}'")
+    wharf.refused("evidence", file_id, "-o", "e.zip", code="UNPROVEN", exit=1)
+    assert not (wharf.place / "e.zip").exists()
+
+
 def test_there_is_no_evidence_of_a_history_that_no_checkpoint_will_cover(wharf: Wharf) -> None:
     (file_id,) = put(wharf, "a.csv")
     tamper(wharf.place, "DELETE FROM audit_pending")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,15 @@ def test_a_partner_verifies_with_the_public_key_alone(wharf: Wharf, partner: Wha
     said = partner("receipt", "verify", "r.json", "--key", "00" * 32)
     assert (said.code, "not trusted" in said.err) == (1, True)
     partner.refused("receipt", "verify", "r.json", "--key", "nonsense" * 8, code="KEY_INVALID", exit=2)
+
+
+def test_a_partner_verifies_with_the_script_alone(wharf: Wharf, receipt: Path, tmp_path: Path) -> None:
+    (tmp_path / "verify.py").write_text(wharf("receipt", "script").out)
+    asked = [str(receipt), "--key", key(wharf), "--file", str(wharf.place / "a.csv")]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "verify.py", *asked], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.endswith("VERIFIED\n")) == (0, True), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("type", ["wharfinger.arrival/1", "wharfinger.outcome/1", "another"])

@@ -46,9 +46,10 @@ def command(session: Session, file_id: str, output: Path | None) -> None:
             said, fix=f"make it where `wharf signing list` says that {newer[-1].id} signs, or copy its {NAME}"
         )
     bundle = evidence.bundle(public.file(record), found, events, session.database.audit, session.keyring)
+    key = session.keyring.public()[-1]
+    evidence.check(bundle, key.public)
     path = output or Path(f"evidence-{record.file_id}.zip")
     path.write_bytes(bundle)
-    key = session.keyring.public()[-1]
     if session.json:
         document({"path": str(path), "file_id": record.file_id, "events": len(events), "key": key.public})
     say(f"written: {path} ({many(len(events), 'event')}, {size(len(bundle))})")

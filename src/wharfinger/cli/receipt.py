@@ -70,6 +70,18 @@ def show(session: Session, file_id: str, to: Path | None) -> None:
         say("the file has not ended yet: there is no outcome to state")
 
 
+@command.command()
+def script() -> None:
+    """
+    Print the script by which partners check receipts, and bundles of evidence; it needs Python and nothing else.
+
+    Hand it out together with your public key: python3 verify.py RECEIPT... --key PUBLIC --file PATH
+    """
+    from wharfinger.ledger import evidence
+
+    sys.stdout.write(evidence.script().decode())
+
+
 @dataclass(slots=True)
 class Shown:
     """A statement that somebody shows, and what is wrong with it."""

@@ -159,6 +159,54 @@ def test_evidence_of_a_file_that_somebody_cancelled_is_verified(tmp_path: Path, 
     database.close()
 
 
+# -- receipts alone
+
+
+def test_the_script_verifies_receipts_with_nothing_but_python(case: Case, tmp_path: Path) -> None:
+    for name in ("verify.py", "arrival.json", "outcome.json"):
+        (tmp_path / name).write_bytes(case.members[name])
+    (tmp_path / "a.csv").write_bytes(b"another")
+    key = case.ring.public()[-1].public
+
+    def said(*asked: str) -> tuple[int, str]:
+        command = [sys.executable, "-I", "-S", "verify.py", *asked]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout
+
+    code, text = said("arrival.json", "outcome.json", "--key", key)
+    assert (code, text.endswith("VERIFIED\n"), "delivered to" in text) == (0, True, True)
+    assert said("arrival.json")[0] == 2
+    code, text = said("arrival.json", "--key", key, "--file", "a.csv")
+    assert (code, "is not what arrived" in text) == (1, True)
+    code, text = said("arrival.json", "--key", case.ring.public()[0].public)
+    assert (code, "the one that you trust" in text) == (1, True)
+
+
+def test_one_byte_changed_in_a_receipt_is_caught(case: Case) -> None:
+    key = case.ring.public()[-1].public
+    for name in ("arrival.json", "outcome.json"):
+        text = case.members[name]
+        assert verify.verify_receipts({name: text}, key)
+        for n in range(0, len(text) - 1, 11):
+            changed = text[:n] + bytes([text[n] ^ 1]) + text[n + 1 :]
+            with pytest.raises(verify.Broken):
+                verify.verify_receipts({name: changed}, key)
+
+
+def test_receipts_of_two_files_do_not_pass_for_one(case: Case) -> None:
+    key = case.ring.public()[-1].public
+    stated = {**signature.read(case.members["arrival.json"]).statement, "size": 7}
+    both = {"arrival": bytes(case.ring.sign(stated)), "outcome": case.members["outcome.json"]}
+    with pytest.raises(verify.Broken, match="belongs to another arrival"):
+        verify.verify_receipts(both, key)
+    with pytest.raises(verify.Broken, match="no arrival"):
+        verify.verify_receipts({"outcome": case.members["outcome.json"]}, key, b"any")
+    with pytest.raises(verify.Broken, match="is no receipt"):
+        verify.verify_receipts({"manifest": case.members["manifest.json"]}, key)
+    with pytest.raises(verify.Broken, match="there is no receipt"):
+        verify.verify_receipts({"nothing": b""}, key)
+
+
 # -- one byte
 
 

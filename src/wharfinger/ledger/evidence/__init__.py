@@ -1,7 +1,8 @@
 """
 A bundle of evidence on one file: all that an outsider needs to check, without us, what we say of it.
 
-The bundle is a ZIP file whose bytes follow from its members. Its `verify.py` shares no code with this package.
+The bundle is a ZIP file whose bytes follow from its members. Its `verify.py` shares no code with this package, and judges each
+bundle before it is handed out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wharfinger.errors import Unproven
 from wharfinger.ledger import Audit, Sign, chain, checkpoint, merkle, signature
+from wharfinger.ledger.evidence import verify as judge
 from wharfinger.ledger.keyring import Keyring
 from wharfinger.ledger.receipt import Receipts
 from wharfinger.model import Event
@@ -30,6 +33,19 @@ def cover(audit: Audit, sign: Sign, file_id: str) -> None:
         pass
 
 
+def script() -> bytes:
+    """The text of `verify.py`."""
+    return (_HERE / "verify.py").read_bytes()
+
+
+def check(bundle: bytes, public: str) -> None:
+    """Raises Unproven where somebody who trusts this key could not verify the bundle: nobody is to be handed such a one."""
+    try:
+        judge.verify(bundle, public)
+    except judge.Broken as exc:
+        raise Unproven(f"the bundle would not verify: {exc}", fix="wharf audit verify; wharf signing list") from exc
+
+
 def bundle(
     record: Mapping[str, Any], receipts: Receipts, events: Sequence[Event], audit: Audit, keyring: Keyring
 ) -> bytes:
@@ -37,7 +53,7 @@ def bundle(
     file_id = events[0].file_id
     members = {
         "README.txt": (_HERE / "README.txt").read_bytes(),
-        "verify.py": (_HERE / "verify.py").read_bytes(),
+        "verify.py": script(),
         "record.json": _document(record),
         "arrival.json": bytes(keyring.sign(receipts.arrival)),
         **({"outcome.json": bytes(keyring.sign(receipts.outcome))} if receipts.outcome else {}),

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """
-Verifies a bundle of evidence offline. It needs Python 3.9 or newer and nothing else, and shares no code with what made the bundle.
+Verifies a bundle of evidence, or receipts, offline. It needs Python 3.9 or newer and nothing else, and shares no code with what made them.
 
     python3 verify.py evidence.zip --key PUBLIC
+    python3 verify.py a.csv~ID.arrival.json a.csv~ID.outcome.json --key PUBLIC --file a.csv
 
-PUBLIC is the public key (64 hex digits) that you have from the operator by another way, at any time; without it the bundle is only
-compared with itself. Take this script from a source that you trust: the bundle has a copy for convenience.
+PUBLIC is the public key (64 hex digits) that you have from the operator by another way, at any time; without it a bundle is only
+compared with itself, and a receipt cannot be checked. Take this script from a source that you trust: the bundle has a copy for convenience.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, NoReturn
 
 MEMBERS = ["README.txt", "verify.py", "record.json", "arrival.json", "outcome.json", "events.jsonl", "checkpoints.json"]
 MEMBERS += ["keys.json", "manifest.json"]
+ARRIVAL, OUTCOME = "wharfinger.arrival/1", "wharfinger.outcome/1"
 ENDS = {"transferred": "transferred", "failed": "failed", "quarantined": "quarantined", "cancelled": "failed"}
 """The events with which a file comes to its end, and its status then."""
 
@@ -360,14 +362,74 @@ def _verify(bundle: bytes, trusted: str | None) -> list[str]:
     ]
 
 
+def verify_receipts(texts: dict[str, bytes], trusted: str, content: bytes | None = None) -> list[str]:
+    """What receipts state, in sentences; they are given by their names. `content` is what is held against the arrivals. Raises Broken."""
+    try:
+        lines = [(name, parse(name, line + b"\n")) for name, text in texts.items() for line in text.splitlines()]
+        stated = [receipt(name, signed, trusted.lower()) for name, signed in lines]
+    except Broken:
+        raise
+    except Exception as exc:  # what was changed may be anything
+        raise Broken(f"something in the receipts cannot be read: {type(exc).__name__}: {exc}") from exc
+    arrivals = {each["file_id"]: each for each in stated if each["type"] == ARRIVAL}
+    if not stated or (content is not None and not arrivals):
+        broken("there is no arrival that the file could be held against" if stated else "there is no receipt")
+    for each in arrivals.values():
+        if content is not None and sha256(content) != each["sha256"]:
+            broken(f"the file is not what arrived as {each['key']}: its SHA-256 is {sha256(content)}")
+    for each in stated:
+        arrival = arrivals.get(each["file_id"])
+        if each["type"] == OUTCOME and arrival and each["arrival"] != sha256(canonical(arrival)):
+            broken(f"the outcome of {each['file_id']} belongs to another arrival")
+    return [said for each in stated for said in sentences(each)]
+
+
+def receipt(name: str, signed: Any, trusted: str) -> Any:
+    """What is stated, if the key that is trusted has signed it."""
+    if set(signed) != {"key", "signature", "statement"} or signed["statement"].get("type") not in (ARRIVAL, OUTCOME):
+        broken(f"{name} is no receipt")
+    public = bytes.fromhex(trusted)
+    if signed["key"] != sha256(public)[:16]:
+        broken(f"{name} is signed by key {signed['key']}; the one that you trust is {sha256(public)[:16]}")
+    if not is_signed(public, canonical(signed["statement"]), bytes.fromhex(signed["signature"])):
+        broken(f"{name}: the signature of key {signed['key']} does not hold")
+    return signed["statement"]
+
+
+def sentences(stated: Any) -> list[str]:
+    """A receipt in words."""
+    if stated["type"] == ARRIVAL:
+        return [
+            f"{stated['key']}: {stated['size']} bytes, SHA-256 {stated['sha256']}",
+            f"arrived {stated['received']}, file {stated['file_id']}",
+        ]
+    told = [
+        f"{stated['status']} {stated['ended']}, file {stated['file_id']} {stated['code']} {stated['reason']}".rstrip()
+    ]
+    return told + [
+        f"delivered to {each['destination']}: {each['key']}, {each['size']} bytes, SHA-256 {each['sha256']}"
+        for each in stated["deliveries"]
+    ]
+
+
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(description="Verify a bundle of evidence offline.")
-    parser.add_argument("bundle", type=Path)
+    parser = argparse.ArgumentParser(description="Verify a bundle of evidence, or receipts, offline.")
+    parser.add_argument("paths", metavar="BUNDLE|RECEIPT", type=Path, nargs="+", help="one bundle, or receipts")
     parser.add_argument("--key", metavar="PUBLIC", help="the public key that you trust: 64 hex digits")
+    parser.add_argument("--file", type=Path, help="whether it is this file of which the receipts tell that it arrived")
     asked = parser.parse_args()
+    texts = {str(path): path.read_bytes() for path in asked.paths}
+    is_bundle = any(text.startswith(b"PK") for text in texts.values())
+    if is_bundle and (len(texts) > 1 or asked.file):
+        parser.error("a bundle is verified by itself")
+    if not (is_bundle or asked.key):
+        parser.error("receipts are held against a key that you have from elsewhere: --key PUBLIC")
     try:
-        facts = verify(asked.bundle.read_bytes(), asked.key)
+        if is_bundle:
+            facts = verify(texts[str(asked.paths[0])], asked.key)
+        else:
+            facts = verify_receipts(texts, asked.key, asked.file and asked.file.read_bytes())
     except Broken as exc:
         print(f"NOT VERIFIED: {exc}")
         return 1
