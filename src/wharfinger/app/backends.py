@@ -193,5 +193,5 @@ def _load(spec: str) -> Callable[..., Any]:
     except ModuleNotFoundError as exc:
         extra = module.split(".")[2]
         raise ConfigError(
-            f"{extra} needs {exc.name}, which is not installed", fix=f"pip install 'wharfinger[{extra}]'"
+            f"{extra} needs {exc.name}, which is not installed", fix=f"in the checkout: pip install '.[{extra}]'"
         ) from exc

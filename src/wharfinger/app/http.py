@@ -31,7 +31,7 @@ def _check_installed() -> None:
     try:
         import_module("wharfinger.ingest.http.server")
     except ModuleNotFoundError as exc:
-        raise UsageError(f"the HTTP listener needs {exc.name}", fix="pip install 'wharfinger[http]'") from exc
+        raise UsageError(f"the HTTP listener needs {exc.name}", fix="in the checkout: pip install '.[http]'") from exc
 
 
 async def _receive(settings: Settings, bound: socket.socket) -> None:

@@ -88,7 +88,7 @@ def client(service: str, *, region: str = "", endpoint: str = "") -> Any:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ModuleNotFoundError as exc:
-        fix = "pip install 'wharfinger[bucket]'"
+        fix = "in the checkout: pip install '.[bucket]'"
         raise ConfigError(f"a source in a bucket needs the package {exc.name}", code="EXTRA_MISSING", fix=fix) from exc
     patience = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5})
     try:

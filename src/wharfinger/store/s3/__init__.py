@@ -19,6 +19,6 @@ def open_url(url: str, spool: Path) -> Store:
         raise ConfigError(
             f"store: a store in S3 needs the package {exc.name}, which is not installed",
             code="EXTRA_MISSING",
-            fix="pip install 'wharfinger[s3]'",
+            fix="in the checkout: pip install '.[s3]'",
         ) from exc
     return S3Store(Client(place), spool)
