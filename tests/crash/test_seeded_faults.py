@@ -27,17 +27,17 @@ SEEDS = [
     ),
     (
         ledger.settles_for_anybody,
-        "test_stopped.py::test_a_settle_that_comes_too_late_leaves_the_run_to_its_successor",
+        "test_stopped.py::test_a_settle_that_comes_too_late_leaves_the_run_to_its_successor[sqlite]",
         "assert 'transferred' == 'stale'",
     ),
     (
         engine.goes_on_without_its_lease,
-        "test_engine.py::test_a_worker_that_was_stopped_past_its_lease_changes_nothing",
+        "test_engine.py::test_a_worker_that_was_stopped_past_its_lease_changes_nothing[sqlite]",
         "'stale'",
     ),
     (
         ledger.counts_crashes_in_company,
-        "test_poison.py::test_a_step_that_kills_its_process_kills_no_other_file",
+        "test_poison.py::test_a_step_that_kills_its_process_kills_no_other_file[sqlite]",
         "'quarantined'",
     ),
     (
