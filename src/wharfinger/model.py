@@ -220,7 +220,8 @@ class Family:
     transferred: int
     failed: int
     quarantined: int
-    troubles: tuple[tuple[str, str], ...] = ()  # (member or pipeline, error) of the first that are dead
+    incomplete: int = 0  # of those transferred: they went on without children of their own
+    troubles: tuple[tuple[str, Status, str], ...] = ()  # (member or pipeline, status, error) of the first that have one
     delivered: tuple[Delivered, ...] = ()  # by the first of them
 
     @property
@@ -278,7 +279,8 @@ class Outcome:
     """
     What became of a claimed run; `settle` records it if the token is still the latest.
 
-    DONE with TRANSFERRED; DEAD with FAILED or QUARANTINED; READY with a time `due` (a retry; adds one to tries if it `counts`);
+    DONE with TRANSFERRED (and a failure, where it went on without children that did not succeed); DEAD with FAILED or QUARANTINED;
+    READY with a time `due` (a retry; adds one to tries if it `counts`);
     WAITING with UPLOADED (no pipeline matched), with QUEUED (its pipeline is paused), or with PROCESSING (until its children have ended).
     """
 

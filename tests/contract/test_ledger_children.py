@@ -307,7 +307,10 @@ def test_a_family_says_how_each_child_ended(ledger: Ledger) -> None:
     [family, none] = ledger.families([(run.id, "CALL"), (run.id, "another")])
     assert none == Family(0, 0, 0, 0)
     assert (family.pending, family.transferred, family.failed, family.quarantined) == (1, 1, 1, 1)
-    assert {*family.troubles} == {("b", "UNREACHABLE: no route to host"), ("c", "MALFORMED: not gzip")}
+    assert {*family.troubles} == {
+        ("b", Status.FAILED, "UNREACHABLE: no route to host"),
+        ("c", Status.QUARANTINED, "MALFORMED: not gzip"),
+    }
     assert (family.delivered, family.count) == (delivered, 4)
 
 
@@ -323,7 +326,9 @@ def test_a_childs_trouble_without_a_member_is_told_by_its_pipeline(ledger: Ledge
     arrived(ledger)
     run = parent_of(ledger, a_child(pipeline="lake"))
     ledger.settle([failed(claimed(ledger))])
-    assert ledger.families([(run.id, "CALL")])[0].troubles == (("lake", "UNREACHABLE: no route to host"),)
+    assert ledger.families([(run.id, "CALL")])[0].troubles == (
+        ("lake", Status.FAILED, "UNREACHABLE: no route to host"),
+    )
 
 
 # -- replay

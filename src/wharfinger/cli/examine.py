@@ -145,6 +145,9 @@ def _work(session: Session) -> Iterator[Finding]:
         yield Finding("workers", "ok", f"{number(leased)} at work, {number(ready)} in line; wharf {here} here")
     if counts.runs.get(State.DEAD, 0):
         yield Finding("dead letters", "warn", many(counts.runs[State.DEAD], "file"), "wharf files --dead")
+    if counts.incomplete:
+        said = f"{many(counts.incomplete, 'file')} transferred without some of the child runs they called"
+        yield Finding("incomplete", "warn", said, "wharf files --incomplete")
     if counts.unrouted:
         yield Finding(
             "unrouted", "warn", f"no pipeline takes {many(counts.unrouted, 'file')}", "wharf files --unrouted"

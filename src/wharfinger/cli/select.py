@@ -56,6 +56,7 @@ class Selection:
     unrouted: bool = False
     held: bool = False  # wait for a paused pipeline
     state: State | None = None  # of their run
+    incomplete: bool = False  # transferred without some of the child runs that they called
     partial: bool = False  # uploads that are not whole yet: no files, they have no record
 
     @property
@@ -79,6 +80,8 @@ class Selection:
     def _filters(self) -> list[Filter]:
         if self.dead and not self.filter.status:
             return [replace(self.filter, status=Status.FAILED), replace(self.filter, status=Status.QUARANTINED)]
+        if self.incomplete:
+            return [replace(self.filter, status=Status.TRANSFERRED)]
         if self.unrouted:
             return [replace(self.filter, status=Status.UPLOADED)]
         if self.held:
@@ -89,6 +92,8 @@ class Selection:
 
     def _fits(self, record: FileRecord) -> bool:
         if self.state not in (None, record.state):
+            return False
+        if self.incomplete and not record.error_message:
             return False
         is_aside = record.state is State.WAITING
         return (not self.dead or record.state is State.DEAD) and (is_aside or not (self.unrouted or self.held))
@@ -116,11 +121,13 @@ def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
         dead: bool,
         unrouted: bool,
         held: bool,
+        incomplete: bool,
         **rest: Any,
     ) -> Any:
         known = Status(status) if status and status != "partial" else None
         filter = Filter(customer, known, pipeline, revision.lower(), name, since, until, error)
-        return command(*args, selection=Selection(filter, dead, unrouted, held, partial=status == "partial"), **rest)
+        chosen = Selection(filter, dead, unrouted, held, incomplete=incomplete, partial=status == "partial")
+        return command(*args, selection=chosen, **rest)
 
     for option in reversed(_OPTIONS):
         chosen = option(chosen)
@@ -138,6 +145,9 @@ _OPTIONS = (
     click.option("--dead", is_flag=True, help="Only dead letters: failed or quarantined."),
     click.option("--unrouted", is_flag=True, help="Only files that no pipeline took."),
     click.option("--held", is_flag=True, help="Only files that wait because their pipeline is paused."),
+    click.option(
+        "--incomplete", is_flag=True, help="Only files transferred without some of the child runs they called."
+    ),
     click.option("--pipeline", default="", metavar="NAME", help="Only files that this pipeline took."),
     click.option(
         "--revision", default="", metavar="HASH", help="Only files that this revision took; its beginning will do."

@@ -64,6 +64,7 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "held": counts.held,
         "paused": sorted(session.database.gates.paused()),
         "dead": counts.runs.get(State.DEAD, 0),
+        "incomplete": counts.incomplete,
         "serves": app.is_served(session.place),
         "unaccounted": sum(source.unaccounted for source in sources),
         "sources": [public.account(source) for source in sources],
@@ -104,6 +105,8 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         yield "paused", f"{', '.join(found['paused'])}; {many(found['held'], 'file')} held"
     yield "unrouted", number(found["unrouted"])
     yield "dead letters", number(found["dead"])
+    if found["incomplete"]:
+        yield "incomplete", f"{number(found['incomplete'])}, transferred without some of the child runs they called"
     if found["sources"]:
         yield "unaccounted", number(found["unaccounted"])
     store, *others = (f"{size(disk['free_bytes'])} at {disk['path']}" for disk in found["disks"])
@@ -128,6 +131,9 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
             yield "what failed may be tried again: wharf replay --dead --status failed"
         if found["files"]["quarantined"]:
             yield "of what is quarantined the bytes are at fault: tell the senders"
+    if found["incomplete"]:
+        without = many(found["incomplete"], "file")
+        yield f"{without} transferred without some child runs: wharf files --incomplete, then wharf replay ID, or tell the senders"
     if found["unaccounted"]:
         yield f"{many(found['unaccounted'], 'file')} in the sources unaccounted for: wharf reconcile"
     for source in found["sources"]:

@@ -13,7 +13,7 @@ from wharfinger.config.words import nearest, shown
 DEPTH = 5
 """Most pipelines that may be called one by another."""
 
-FACTS = ("children", "transferred", "failed", "quarantined")
+FACTS = ("children", "transferred", "failed", "quarantined", "unsuccessful")
 """What a later condition may ask about a call, as `steps.NAME.failed`: how many children there were, and how they ended."""
 
 DELIVER = "deliver"

@@ -16,7 +16,7 @@ from wharfinger.config.place import CHECKPOINTS
 from wharfinger.config.settings import BoundBranch
 from wharfinger.engine import member
 from wharfinger.engine.destination import Recorder
-from wharfinger.engine.failure import Fate, Fault, fate
+from wharfinger.engine.failure import Fate, Fault, fate, incomplete, shortfall
 from wharfinger.engine.input import Content, Input, arrived, made
 from wharfinger.engine.member import Member
 from wharfinger.engine.plan import Crossing, Plan, Stage
@@ -219,7 +219,8 @@ class Execution:
         if family.pending:
             return
         self.waits = False
-        self._facts[stage.name] = _told(family)
+        amiss = shortfall(family, "member" if stage.bound.kind == "each" else "child run")
+        self._facts[stage.name] = {**_told(family), **({SHORTFALL: amiss} if amiss else {})}
         self.delivered = [*self.delivered, *family.delivered][:MANY]
         if stage.bound.on_child_failure == "fail" and family.failed + family.quarantined:
             self.fault = Fault.of_children(family, stage.name)
@@ -321,7 +322,7 @@ class Execution:
             status=end.status,
             pipeline=pipeline.name,
             revision=pipeline.revision,
-            failure=fault.failure if fault else None,
+            failure=fault.failure if fault else None if self.waits else incomplete(self._shortfalls()),
             due=end.due,
             counts=fault.counts if fault else True,
             steps=tuple(self._records),
@@ -329,10 +330,19 @@ class Execution:
             facts={} if self.waits else self._facts,
         )
 
+    def _shortfalls(self) -> Mapping[str, str]:
+        """What the run went on without, by the steps that had called it."""
+        crossings = [stage.name for stage in self.plan.stages if isinstance(stage, Crossing)]
+        found = {name: self._facts.get(name, {}).get(SHORTFALL, "") for name in crossings}
+        return {name: amiss for name, amiss in found.items() if amiss}
+
     @property
     def _end(self) -> Fate:
         return _WAITING if self.waits else _DELIVERED
 
+
+SHORTFALL = "shortfall"
+"""The fact of a step that called: what the run went on without, in words; not there where all succeeded."""
 
 _DELIVERED = Fate(State.DONE, Status.TRANSFERRED)
 _WAITING = Fate(State.WAITING, Status.PROCESSING)
@@ -345,6 +355,7 @@ def _told(family: Family) -> Mapping[str, Any]:
         "transferred": family.transferred,
         "failed": family.failed,
         "quarantined": family.quarantined,
+        "unsuccessful": family.failed + family.quarantined,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,10 +39,39 @@ class Fault:
     @classmethod
     def of_children(cls, family: Family, step: str) -> Fault:
         """What it means that children failed whom this step had called: they had tries of their own, so that another helps nobody."""
-        whose = "; ".join(f"{who}: {error}" for who, error in family.troubles)
+        whose = "; ".join(f"{who}: {error}" for who, _, error in family.troubles)
         bad = family.failed + family.quarantined
         said = f"{bad:,} of {family.count:,} child {'run' if family.count == 1 else 'runs'} did not succeed: {whose}"
         return cls("final" if family.failed else "rejected", Failure("CHILD_FAILED", _cut(said), step))
+
+
+def shortfall(family: Family, noun: str) -> str:
+    """
+    What a file goes on without, where that is allowed: "1 of 3 members quarantined: b.gz: CORRUPT: ..."; "" where nothing is amiss.
+    Its sender is told this: of what failed no more than the code, since the rest may tell of the server's places.
+    """
+    counts = {"failed": family.failed, "quarantined": family.quarantined, "incomplete": family.incomplete}
+    counts = {end: n for end, n in counts.items() if n}
+    whose = "; ".join(
+        f"{who}: {error.partition(': ')[0] if status is Status.FAILED else error}"
+        for who, status, error in family.troubles
+    )
+    nouns = noun if family.count == 1 else f"{noun}s"
+    match [*counts.items()]:
+        case []:
+            return ""
+        case [(end, n)]:
+            said = f"{n:,} of {family.count:,} {nouns} {end}"
+        case _:
+            said = f"of {family.count:,} {nouns} {', '.join(f'{n:,} {end}' for end, n in counts.items())}"
+    return f"{said}: {whose}"
+
+
+def incomplete(shortfalls: Mapping[str, str]) -> Failure | None:
+    """What is told of a run that went on without children that did not succeed, by the steps that had called them."""
+    if not shortfalls:
+        return None
+    return Failure("INCOMPLETE", _cut("; ".join(shortfalls.values())), next(iter(shortfalls)))
 
 
 @dataclass(frozen=True, slots=True)

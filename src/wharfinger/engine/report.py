@@ -12,6 +12,7 @@ from wharfinger.telemetry.meter import Meter
 
 LEVELS: Mapping[str, int] = {
     "transferred": logging.INFO,
+    "incomplete": logging.WARNING,
     "retry": logging.INFO,
     "held": logging.DEBUG,
     "waiting": logging.DEBUG,
@@ -19,7 +20,7 @@ LEVELS: Mapping[str, int] = {
     "failed": logging.WARNING,
     "quarantined": logging.WARNING,
 }
-"""How loud each end is; the words are those of the file's history."""
+"""How loud each end is; the words are those of the file's history, but for a transfer without some of the child runs."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ def report(
 
 
 def _tell(run: Run, outcome: Outcome, meter: Meter, now: float) -> None:
-    arrival, level = run.arrival, LEVELS[_became(outcome)]
-    became, seconds = _became(outcome), max(0.0, now - arrival.at)
+    arrival, became, seconds = run.arrival, _became(outcome), max(0.0, now - run.arrival.at)
+    level = LEVELS["incomplete" if became == "transferred" and outcome.failure else became]
     if run.child:  # the file has one line of its own, when its own run ends
         became, level = f"child.{became}", min(level, logging.INFO if level > logging.INFO else logging.DEBUG)
     meter.settled(outcome.pipeline, became, seconds)

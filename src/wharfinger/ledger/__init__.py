@@ -158,6 +158,7 @@ class Counts:
     purged: int = 0  # files whose bytes are gone
     purged_bytes: int = 0
     purging: int = 0  # files whose bytes are given up, and not known to be gone
+    incomplete: int = 0  # files that are transferred, though some of the runs that they called did not succeed
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,24 +65,32 @@ def fewer(runs: Iterable[Found]) -> dict[str, int]:
     return dict(Counter(found.parent for found in runs if found.parent is not None))
 
 
-COUNTS = "SELECT state, status, count(*) FROM run WHERE parent = ? AND call = ? GROUP BY state, status"
-DEAD = f"SELECT input, error FROM run WHERE parent = ? AND call = ? AND state = 'dead' ORDER BY id LIMIT {TROUBLES}"  # noqa: S608
+COUNTS = "SELECT state, status, error <> '', count(*) FROM run WHERE parent = ? AND call = ? GROUP BY state, status, error <> ''"
+TROUBLED = f"""
+SELECT input, status, error FROM run WHERE parent = ? AND call = ? AND state IN ('dead', 'done') AND error <> ''
+ORDER BY state, id LIMIT {TROUBLES}
+"""  # noqa: S608
 OUTPUTS = f"SELECT output FROM run WHERE parent = ? AND call = ? AND output <> '[]' ORDER BY id LIMIT {MANY}"  # noqa: S608
 """What a family is made of."""
 
 
 def family(
-    counts: Iterable[tuple[str, str, int]], dead: Iterable[tuple[str, str]], outputs: Iterable[tuple[str]]
+    counts: Iterable[tuple[str, str, bool, int]],
+    troubled: Iterable[tuple[str, str, str]],
+    outputs: Iterable[tuple[str]],
 ) -> Family:
-    """The rows of COUNTS, DEAD and OUTPUTS in words."""
+    """The rows of COUNTS, TROUBLED and OUTPUTS in words."""
     found: Counter[str] = Counter()
-    for state, status, n in counts:
-        found[_end((State(state), Status(status)))] += n
+    for state, status, has_error, n in counts:
+        end = _end((State(state), Status(status)))
+        found[end] += n
+        if end == "transferred" and has_error:
+            found["incomplete"] += n
     delivered: list[Delivered] = []
     for (output,) in outputs:
         delivered += row.to_delivered(orjson.loads(output))
-    troubles = tuple((_who(input), error) for input, error in dead)
-    ends = found["pending"], found["transferred"], found["failed"], found["quarantined"]
+    troubles = tuple((_who(input), Status(status), error) for input, status, error in troubled)
+    ends = found["pending"], found["transferred"], found["failed"], found["quarantined"], found["incomplete"]
     return Family(*ends, troubles, tuple(delivered[:MANY]))
 
 

@@ -28,6 +28,10 @@ class Tally:
         """A child was made, and stands here."""
         self._change[_name(place, is_child=True)] += 1
 
+    def incomplete(self, n: int) -> None:
+        """So many more files, or if negative fewer, are transferred without all that their runs called for."""
+        self._change["incomplete"] += n
+
     def ordered(self, n: int) -> None:
         """So many orders to purge a file are to be carried out now, or if negative, no longer."""
         self._change["purging"] += n
@@ -46,8 +50,8 @@ class Tally:
 
     def changes(self) -> list[tuple[str, int]]:
         """
-        What is to be added to which sum: runs and their files' status ("ready/uploaded"), "child/ready/queued", "bytes", and what is
-        purged.
+        What is to be added to which sum: runs and their files' status ("ready/uploaded"), "child/ready/queued", "bytes", "incomplete",
+        and what is purged.
         """
         return [(name, n) for name, n in self._change.items() if n]
 
@@ -75,6 +79,6 @@ def counts(sums: Mapping[str, int], oldest: tuple[int | None, int | None]) -> Co
         children[state] += n
     unrouted = found.get((State.WAITING, Status.UPLOADED), 0)
     held = sum(each.get((State.WAITING, Status.QUEUED), 0) for each in (found, called))
-    purges = [sums.get(name, 0) for name in ("purged", "purged_bytes", "purging")]
+    others = [sums.get(name, 0) for name in ("purged", "purged_bytes", "purging", "incomplete")]
     ready, leased = map(row.seconds, oldest)
-    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, held, ready, leased, *purges)
+    return Counts(files, sums.get("bytes", 0), runs, children, unrouted, held, ready, leased, *others)

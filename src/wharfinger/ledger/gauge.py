@@ -19,6 +19,7 @@ def readings(counts: Counts, now: float) -> Iterator[Reading]:
     oldest = 0.0 if counts.oldest_ready is None else max(0.0, now - counts.oldest_ready)
     yield Reading("wharf_oldest_waiting_seconds", oldest)
     yield Reading("wharf_dead_letters", counts.runs[State.DEAD])
+    yield Reading("wharf_incomplete_files", counts.incomplete)
     yield Reading("wharf_unrouted_files", counts.unrouted)
     yield Reading("wharf_held_files", counts.held)
     yield Reading("wharf_purged_files_total", counts.purged)

@@ -93,6 +93,11 @@ def output(o: Outcome, found: Found) -> str | None:
     return orjson.dumps(o.delivered[:MANY]).decode()
 
 
+def is_incomplete(o: Outcome, found: Found) -> bool:
+    """Whether a file is transferred, but for children that did not succeed."""
+    return o.state == State.DONE and o.failure is not None and found.parent is None
+
+
 def number(o: Outcome, revisions: Revisions) -> int | None:
     """Of the revision that the run was done by."""
     return revisions.get((o.revision, o.pipeline))

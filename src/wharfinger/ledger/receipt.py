@@ -96,14 +96,17 @@ def _outcome(
     arrival: str,
     event: str,
 ) -> Statement:
-    """The sender is told why only where the bytes are at fault: other reasons may tell of the server's places."""
+    """
+    The sender is told why where the bytes are at fault, and what a file was transferred without: why files failed may tell of the
+    server's places.
+    """
     return {
         "type": OUTCOME,
         "file_id": file_id,
         "arrival": arrival,
         "status": str(status),
         "code": code,
-        "reason": message if status is Status.QUARANTINED else "",
+        "reason": "" if status is Status.FAILED else message,
         "deliveries": [_delivery(each) for each in delivered],
         "ended": instant(at),
         "event": event,

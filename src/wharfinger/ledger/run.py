@@ -51,6 +51,7 @@ class Found:
     file: str | None  # of a child
     pipeline: str | None  # of a child
     member: str | None  # of a child
+    is_incomplete: int  # it is done, without children that did not succeed
 
     @property
     def history(self) -> str:

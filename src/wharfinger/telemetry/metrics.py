@@ -77,6 +77,11 @@ READ = (
     Metric("wharf_backlog", "gauge", "Runs that a worker has or that are in line for one."),
     Metric("wharf_oldest_waiting_seconds", "gauge", "Age of the oldest file in line; 0 where none is."),
     Metric("wharf_dead_letters", "gauge", "Files that failed for good or are quarantined, until they are replayed."),
+    Metric(
+        "wharf_incomplete_files",
+        "gauge",
+        "Files that were transferred without some of the child runs they called, until they are replayed or purged.",
+    ),
     Metric("wharf_unrouted_files", "gauge", "Files that no pipeline takes."),
     Metric("wharf_held_files", "gauge", "Files that wait because their pipeline is paused."),
     Metric("wharf_purged_files_total", "counter", "Files whose bytes were removed for good."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from wharfinger.config.settings import BoundBranch
 from wharfinger.errors import StoreError, Transient, WharfingerError
 from wharfinger.ingest.rebuild import rebuild
 from wharfinger.ledger import MANY
+from wharfinger.ledger.receipt import receipts
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import ChildRecord, State, Status
 from wharfinger.steps import Output, Reader, Result, Scratch
@@ -61,7 +63,9 @@ def test_a_called_pipeline_runs_by_itself_and_the_caller_goes_on(yard: Yard) -> 
     assert (child.pipeline, child.step, child.status, child.attempts) == ("inner", "inner", Status.TRANSFERRED, 1)
     expected = ["arrived", "spawned", "waiting", "child.transferred", "resumed", "transferred"]
     assert yard.history("a") == expected
-    assert facts(yard, "a") == {"inner": {"children": 1, "transferred": 1, "failed": 0, "quarantined": 0}}
+    assert facts(yard, "a") == {
+        "inner": {"children": 1, "transferred": 1, "failed": 0, "quarantined": 0, "unsuccessful": 0}
+    }
 
 
 def test_what_children_deliver_is_in_the_record_of_the_file_and_in_the_journal(yard: Yard) -> None:
@@ -276,7 +280,13 @@ def test_ten_thousand_members_in_bounded_memory(yard: Yard) -> None:
     grown = peak.grown
     record = yard.records()["all.zip"]
     assert (record.status, len(record.delivered)) == (Status.TRANSFERRED, MANY)
-    assert facts(yard, "all.zip")["rows"] == {"children": 10_000, "transferred": 10_000, "failed": 0, "quarantined": 0}
+    assert facts(yard, "all.zip")["rows"] == {
+        "children": 10_000,
+        "transferred": 10_000,
+        "failed": 0,
+        "quarantined": 0,
+        "unsuccessful": 0,
+    }
     assert len(yard.visible()) == 10_000
     assert list(yard.store.list("checkpoints")) == []
     assert grown < 200 << 10, f"{grown} KiB"
@@ -319,7 +329,47 @@ def test_a_parent_may_go_on_without_the_children_that_failed(yard: Yard) -> None
     drain(yard.worker(pipeline, called(bound("obey"), OUT, name="rows")))
     assert yard.statuses() == {"all.zip": "transferred"}
     assert (set(yard.visible()), set(yard.lake())) == ({"acme/b"}, {"acme/all.zip"})
-    assert yard.catalog.counts().children[State.DEAD] == 1
+    counts = yard.catalog.counts()
+    assert (counts.children[State.DEAD], counts.incomplete) == (1, 1)
+
+
+def test_what_a_file_went_on_without_is_told_until_it_is_replayed(yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
+    [arrival] = yard.land({"all.zip": zipped({"a": b"reject", "b": b"fine", "c": b"transient"})})
+    pipeline = a_pipeline(call("rows", kind="each", failure="continue"), LAKE)
+    worker = yard.worker(pipeline, called(bound("obey"), OUT, name="rows"))
+    with caplog.at_level(logging.INFO):
+        drain(worker)
+    record, events = yard.records()["all.zip"], yard.catalog.events(arrival.file_id)
+    said = "of 3 members 1 failed, 1 quarantined: "
+    assert record.status == Status.TRANSFERRED
+    assert record.error_message.startswith(f"INCOMPLETE: {said}")
+    assert {*record.error_message.partition(said)[2].split("; ")} == {"a: TOLD_SO: the file says so", "c: TOLD_SO"}
+    [line] = [each for each in caplog.records if each.message == "transferred"]
+    assert line.levelno == logging.WARNING
+    outcome = receipts(record, events).outcome
+    assert outcome is not None
+    assert (outcome["status"], outcome["code"]) == ("transferred", "INCOMPLETE")
+    assert f"INCOMPLETE: {outcome['reason']}" == record.error_message
+    assert yard.catalog.counts().incomplete == 1
+    yard.ledger.replay([arrival.file_id])
+    assert (yard.catalog.counts().incomplete, yard.records()["all.zip"].error_message) == (0, "")
+
+
+def test_what_went_missing_further_down_is_told_of_the_file(yard: Yard) -> None:
+    yard.land(
+        {"all.zip": zipped({"in.zip": zipped({"a": b"reject", "b": b"fine"}), "out.zip": zipped({"c": b"fine"})})}
+    )
+    upper = a_pipeline(call("box", kind="each"), LAKE)
+    box = called(call("rows", kind="each", failure="continue"), name="box")
+    drain(yard.worker(upper, box, called(bound("obey"), OUT, name="rows")))
+    record = yard.records()["all.zip"]
+    assert (record.status, record.error_message) == (
+        Status.TRANSFERRED,
+        "INCOMPLETE: 1 of 2 members incomplete: in.zip: INCOMPLETE: 1 of 2 members quarantined: in.zip/a: TOLD_SO: the file says so",
+    )
+    assert yard.catalog.counts().incomplete == 1
+    assert yard.database.purges.order([record.file_id], by="me") == [True]
+    assert yard.catalog.counts().incomplete == 0
 
 
 def test_a_child_is_tried_again_by_the_rules_of_its_own_pipeline_and_alone(yard: Yard) -> None:

@@ -16,6 +16,7 @@ COUNTS = Counts(
     held=4,
     oldest_ready=100.0,
     oldest_lease=None,
+    incomplete=6,
 )
 
 
@@ -33,7 +34,7 @@ def test_the_figures_are_those_of_the_ledger() -> None:
         1000,
         1,
     )
-    assert found["wharf_held_files",] == 4
+    assert (found["wharf_held_files",], found["wharf_incomplete_files",]) == (4, 6)
     assert found["wharf_oldest_waiting_seconds",] == 60.0
 
 

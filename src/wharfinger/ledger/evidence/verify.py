@@ -281,7 +281,7 @@ def check_outcome(stated: Any, arrival: Any, events: list[Any], hashes: list[str
         "arrival": sha256(canonical(arrival)),
         "status": ENDS[kind],
         "code": error.get("code", ""),
-        "reason": error.get("message", "") if kind == "quarantined" else "",
+        "reason": error.get("message", "") if kind in ("quarantined", "transferred") else "",
         "deliveries": [delivery(each) for each in data.get("delivered", [])],
         "ended": instant(micros),
         "event": hashes[n - 1],

@@ -115,5 +115,5 @@ def ended(tx: Transaction, ended: Sequence[Found], waiting: Collection[str], run
 
 def family(db: Transaction, run: str, call: str) -> Family:
     """What became of the children of one call."""
-    asked = (sql.replace("?", "%s") for sql in (shared.COUNTS, shared.DEAD, shared.OUTPUTS))
+    asked = (sql.replace("?", "%s") for sql in (shared.COUNTS, shared.TROUBLED, shared.OUTPUTS))
     return shared.family(*(rows(db, sql, run, call) for sql in asked))

@@ -122,6 +122,7 @@ def _give_up(tx: Transaction, runs: Mapping[str, Found], now_us: int) -> None:
     tx.execute(_GIVE_UP, (now_us, sorted(runs)))
     tally = Tally()
     tally.ordered(len(runs))
+    tally.incomplete(-sum(found.is_incomplete for found in runs.values()))
     if changed:
         tx.execute(_DISMISS, columns([(id, str(state)) for id, (state, _) in changed.items()]))
     for id, place in changed.items():

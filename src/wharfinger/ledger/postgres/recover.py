@@ -119,6 +119,7 @@ def _start_again(tx: Transaction, runs: Sequence[Found], by: str, now_us: int) -
     tally = Tally()
     for found in runs:
         found.move(QUEUED, tally)
+        tally.incomplete(-found.is_incomplete)
     figure.write(tx, tally)
     history.append(tx, now_us, [replayed(found, by) for found in runs], heads)
 

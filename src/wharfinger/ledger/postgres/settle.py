@@ -49,6 +49,7 @@ def _write(
     changes = []
     for o in outcomes:
         runs[o.run].move((o.state, o.status), tally)
+        tally.incomplete(outcome.is_incomplete(o, runs[o.run]))
         at = now_us if o.state == State.DONE else None
         what = (outcome.due(o), int(outcome.is_try(o)), outcome.number(o, revisions), outcome.error(o))
         changes.append(

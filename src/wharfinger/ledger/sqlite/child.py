@@ -90,4 +90,4 @@ def resume(tx: apsw.Connection, runs: Sequence[str], now_us: int) -> None:
 
 def family(db: apsw.Connection, run: str, call: str) -> Family:
     """What became of the children of one call."""
-    return shared.family(*(rows(db, sql, run, call) for sql in (shared.COUNTS, shared.DEAD, shared.OUTPUTS)))
+    return shared.family(*(rows(db, sql, run, call) for sql in (shared.COUNTS, shared.TROUBLED, shared.OUTPUTS)))

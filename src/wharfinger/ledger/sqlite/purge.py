@@ -108,6 +108,7 @@ def _give_up(tx: apsw.Connection, runs: Mapping[str, Found], now_us: int) -> Non
             tx.execute(_DISMISS, (place[0], id))
             found.move(place, tally)
         tally.ordered(1)
+        tally.incomplete(-found.is_incomplete)
     figure.write(tx, tally)
 
 

@@ -84,6 +84,7 @@ def replay(tx: apsw.Connection, files: Sequence[str], by: str, now_us: int) -> l
     tally = Tally()
     for found in again:
         found.move(QUEUED, tally)
+        tally.incomplete(-found.is_incomplete)
     figure.write(tx, tally)
     history.append(tx, now_us, [replayed(found, by) for found in again])
     return [id in runs for id in files]

@@ -15,7 +15,8 @@ UNCLAIMED = "owner = NULL, claimed = NULL, due = NULL"
 
 _FIND = (
     "SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, "
-    "coalesce(checkpoint ->> 'revision', '') <> '', waits, parent, file, input ->> 'pipeline', input ->> 'member' FROM run "
+    "coalesce(checkpoint ->> 'revision', '') <> '', waits, parent, file, input ->> 'pipeline', input ->> 'member', "
+    "state = 'done' AND error <> '' FROM run "
 )
 
 

@@ -44,6 +44,7 @@ def _write(
     rows = []
     for o in outcomes:
         runs[o.run].move((o.state, o.status), tally)
+        tally.incomplete(outcome.is_incomplete(o, runs[o.run]))
         at = now_us if o.state == State.DONE else None
         what = (outcome.due(o), outcome.is_try(o), outcome.number(o, revisions), outcome.error(o))
         rows.append((o.state, o.status, *what, at, ranks.get(o.run), outcome.output(o, runs[o.run]), o.run))

@@ -37,7 +37,7 @@ STATEMENTS = {
     "kin": (run._FIND + run.KIN, (["R"], ["R"])),
     "children of": (child.CHILDREN.replace("?", "%s"), ("R", "", 10)),
     "family": (child.COUNTS.replace("?", "%s"), ("R", "C")),
-    "dead children": (child.DEAD.replace("?", "%s"), ("R", "C")),
+    "dead children": (child.TROUBLED.replace("?", "%s"), ("R", "C")),
     "outputs": (child.OUTPUTS.replace("?", "%s"), ("R", "C")),
     "fewer": (calling._FEWER, (["R"], [0], [None], [None], [None])),
     "take back": (recover._TAKE_BACK, (["R"], ["ready"], ["queued"], [0], [None])),
