@@ -34,6 +34,7 @@ def plan(connections: Connections, sql: str, *values: object) -> list[str]:
         (Filter(status=Status.FAILED), "run_status"),
         (Filter(status=Status.QUEUED, customer="acme"), "run_status"),
         (Filter(status=Status.PROCESSING, since=1.0, until=2.0), "run_status"),
+        (Filter(until=2.0, is_kept=True), "file_kept"),
     ],
 )
 def test_a_page_is_led_by_an_index_and_never_sorted(

@@ -1,0 +1,114 @@
+"""A backup while bytes are purged: what the ledger's copy promises is there, or is known as purged after a restore."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rig.databases import claimed, transferred
+from wharfinger.engine.purge import carry_out, order
+from wharfinger.ingest import Upload, land
+from wharfinger.ingest.backup import Premises, Snapshot, back_up, restore
+from wharfinger.ingest.rebuild import rebuild
+from wharfinger.ledger import Catalog, Filter
+from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.ledger.sqlite.aside import copy_to
+from wharfinger.model import Arrival
+from wharfinger.store import archive
+from wharfinger.store.local import LocalStore
+from wharfinger.store.versions import Versions
+
+fresh = Versions()
+
+
+@contextmanager
+def look(copy: Path) -> Iterator[Catalog]:
+    with closing(SqliteDatabase(copy)) as database:
+        yield database.catalog
+
+
+@dataclass
+class Installation:
+    premises: Premises
+    database: SqliteDatabase
+    store: LocalStore
+
+    def take(self, name: str) -> Arrival:
+        path = self.store.scratch() / "staged"
+        path.write_bytes(name.encode())
+        sha256 = hashlib.sha256(name.encode()).hexdigest()
+        upload = Upload(path, f"acme/inbound/{name}", fresh(), len(name), sha256, "acme")
+        [arrival] = land(self.store, self.database.ledger, "inbox", [upload])
+        assert isinstance(arrival, Arrival)
+        self.database.ledger.settle([transferred(claimed(self.database.ledger))])
+        return arrival
+
+    def purge(self, arrival: Arrival) -> None:
+        order(self.database.purges, [arrival.file_id], by="ann")
+        for _ in carry_out(self.database.purges, self.store):
+            pass
+
+    def back_up(self, root: Path, after_ledger: Callable[[], object] = lambda: None) -> Snapshot:
+        def copy_ledger(target: Path) -> None:
+            copy_to(str(self.premises.ledger), target)
+            after_ledger()
+
+        return back_up(self.premises, root, copy_ledger=copy_ledger, look=look)
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    data = tmp_path / "data"
+    data.mkdir()
+    configuration = tmp_path / "wharf.yaml"
+    configuration.write_text("data: data\n")
+    premises = Premises(data, data / "ledger.db", data / "store", configuration)
+    installation = Installation(premises, SqliteDatabase(premises.ledger), LocalStore(premises.store))
+    yield installation
+    installation.store.close()
+    installation.database.close()
+
+
+def restored(installation: Installation, snapshot: Snapshot, tmp_path: Path) -> tuple[dict[str, bool], list[str]]:
+    """After a restore elsewhere: of each file whether it is known as purged, and what the store then has to complain of."""
+    elsewhere = tmp_path / "elsewhere"
+    premises = Premises(elsewhere, elsewhere / "ledger.db", elsewhere / "store", tmp_path / "elsewhere.yaml")
+    assert restore(snapshot, premises) == []
+    with closing(SqliteDatabase(premises.ledger)) as database, closing(LocalStore(premises.store)) as store:
+        rebuild(store, database, "inbox")
+        records = database.catalog.files(Filter())
+        kept = [record for record in records if record.purged is None]
+        assert store.head([record.ref for record in kept]) == [record.size for record in kept]
+        return {record.file_id: record.purged is not None for record in records}, [p.message for p in store.verify()]
+
+
+@pytest.mark.parametrize("when", ["before", "after the ledger", "after the journal", "after all"])
+def test_a_purge_in_the_midst_of_a_backup_is_no_loss(
+    when: str, installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes, stays = installation.take("goes.csv"), installation.take("stays.csv")
+    if when == "before":
+        installation.purge(goes)
+    honest = archive.copy_journal
+
+    def copy_journal(*places: Path) -> None:
+        honest(*places)
+        if when == "after the journal":
+            installation.purge(goes)
+
+    monkeypatch.setattr(archive, "copy_journal", copy_journal)
+    snapshot = installation.back_up(
+        tmp_path / "backup", lambda: installation.purge(goes) if when == "after the ledger" else None
+    )
+    monkeypatch.undo()
+    if when == "after all":
+        installation.purge(goes)
+    assert snapshot.lost == 0
+    purged, problems = restored(installation, snapshot, tmp_path)
+    assert purged == {goes.file_id: when != "after all", stays.file_id: False}
+    assert problems == []
