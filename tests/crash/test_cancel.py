@@ -87,3 +87,22 @@ def test_whoever_cancels_is_killed_and_the_workers_see_to_the_family(point: str,
     assert len(visible(tmp_path)) == len(MEMBERS) + len(OTHERS)
     assert wharf(tmp_path, "store", "ls", "--bucket", "checkpoints") == []
     assert wharf(tmp_path, "audit", "verify")["findings"] == []
+
+
+def test_whoever_cancels_is_killed_before_the_ledger_knows_and_nothing_has_happened(tmp_path: Path) -> None:
+    prepare(tmp_path, CONFIG)
+    put(tmp_path, {"goes.zip": zipped(OTHERS)})
+    [record] = wharf(tmp_path, "files")
+    command = [
+        sys.executable,
+        "-m",
+        "wharfinger",
+        "--config",
+        str(tmp_path / "wharf.yaml"),
+        "cancel",
+        record["file_id"],
+    ]
+    killed = subprocess.run(command, env={**os.environ, "WHARF_CRASH": "cancel.noted"}, capture_output=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [event["kind"] for event in wharf(tmp_path, "file", record["file_id"])["events"]] == ["arrived"]
+    assert wharf(tmp_path, "cancel", record["file_id"])["cancelled"] == [record["file_id"]]

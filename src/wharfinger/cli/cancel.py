@@ -47,7 +47,7 @@ def command(session: Session, ids: tuple[str, ...], selection: Selection, yes: b
 
 def _cancel(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[str], int]:
     """Cancel in groups; the answer is which are cancelled, which have ended already, and how many runs went with them."""
-    from wharfinger.engine.cancel import cancel_families
+    from wharfinger.engine.cancel import cancel, cancel_families
 
     ledger = session.database.ledger
     cancelled: list[str] = []
@@ -56,7 +56,7 @@ def _cancel(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[
     with progress("Cancelling", len(found)) as advance:
         for start in range(0, len(found), MANY):
             group = [chosen.file_id for chosen in found[start : start + MANY]]
-            for file_id, done in zip(group, ledger.cancel(group, actor())):
+            for file_id, done in zip(group, cancel(session.store, ledger, group, actor())):
                 (cancelled if done else ended).append(file_id)
             crash.point("cancel.begun")
             children += sum(cancel_families(ledger))

@@ -12,7 +12,7 @@ from wharfinger.cli.session import Session
 from wharfinger.cli.show import Column, say
 from wharfinger.cli.words import many, size
 from wharfinger.errors import UsageError
-from wharfinger.model import FileRecord, Status
+from wharfinger.model import FileRecord, State, Status
 
 COLUMNS = (
     Column("file_id", "File"),
@@ -30,11 +30,19 @@ class Chosen(NamedTuple):
     status: Status
     has_ended: bool
     is_purged: bool
+    is_cancelled: bool
 
     @classmethod
     def of(cls, record: FileRecord) -> Chosen:
         """What is kept of this record."""
-        return cls(record.file_id, record.size, record.status, record.has_ended, record.purged is not None)
+        return cls(
+            record.file_id,
+            record.size,
+            record.status,
+            record.has_ended,
+            record.purged is not None,
+            record.state is State.CANCELLED,
+        )
 
 
 def find(session: Session, ids: Sequence[str], selection: Selection, *, verb: str) -> list[Chosen]:

@@ -16,7 +16,7 @@ import orjson
 from wharfinger.errors import StoreError
 from wharfinger.ledger import MANY, Catalog, Database, Ledger
 from wharfinger.model import Arrival, Delivered, ObjectRef, file_id
-from wharfinger.store import Listed, Store, noted_delivery, noted_purge
+from wharfinger.store import Listed, Store, noted_cancel, noted_delivery, noted_purge
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Notes:
             with ExitStack() as undo:
                 self._db = undo.enter_context(closing(sqlite3.connect(folder / "notes")))
                 self._db.execute("PRAGMA journal_mode = OFF")
-                for kind in ("delivery", "purge"):
+                for kind in ("delivery", "purge", "cancel"):
                     self._db.execute(f"CREATE TABLE {kind}(file_id TEXT PRIMARY KEY, note BLOB) WITHOUT ROWID")
                 for kind, file_id, note in self._rows(notes):
                     self._db.execute(f"INSERT OR REPLACE INTO {kind} VALUES (?, ?)", (file_id, note))  # noqa: S608
@@ -55,7 +55,7 @@ class Notes:
     def _rows(self, notes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, bytes]]:
         for note in notes:
             try:
-                purge, delivery = noted_purge(note), noted_delivery(note)
+                purge, delivery, cancel = noted_purge(note), noted_delivery(note), noted_cancel(note)
             except ValueError:
                 self.unread += 1
             else:
@@ -63,11 +63,19 @@ class Notes:
                     yield "purge", purge.file_id, orjson.dumps(note)
                 elif delivery:
                     yield "delivery", delivery[0], orjson.dumps(note)
+                elif cancel:
+                    yield "cancel", cancel[0], orjson.dumps(note)
 
     def delivered(self, file_id: str) -> tuple[Delivered, ...] | None:
         """What the last note on deliveries of this file says; None where there is none."""
         found = self._db.execute("SELECT note FROM delivery WHERE file_id = ?", (file_id,)).fetchone()
         noted = noted_delivery(orjson.loads(found[0])) if found else None
+        return noted[1] if noted else None
+
+    def cancelled(self, file_id: str) -> str | None:
+        """Who cancelled this file, if somebody did and it was not replayed since."""
+        found = self._db.execute("SELECT note FROM cancel WHERE file_id = ?", (file_id,)).fetchone()
+        noted = noted_cancel(orjson.loads(found[0])) if found else None
         return noted[1] if noted else None
 
     def purged(self) -> Iterator[Arrival]:
@@ -87,9 +95,9 @@ def rebuild(
 ) -> Rebuilt:
     """
     Record every arrival of `bucket` that the store's journal tells of, with the ids, hashes and times it had. What a note says
-    was delivered is recorded as transferred, what one says was purged as that, and what is left of its bytes goes; every other arrival
-    runs again, and a destination that holds the same bytes under the same name stays untouched. A note that cannot be read counts
-    as none. `seen` hears of each batch. Memory does not grow with the journal.
+    was delivered is recorded as transferred, what one says was purged as that, and what is left of its bytes goes; what one says
+    was cancelled is cancelled. Every other arrival runs again, and a destination that holds the same bytes under the same name stays
+    untouched. A note that cannot be read counts as none. `seen` hears of each batch. Memory does not grow with the journal.
 
     Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is, unless its bytes are purged.
     """
@@ -144,6 +152,9 @@ def _record_purged(store: Store, database: Database, arrivals: Sequence[Arrival]
 def _record(ledger: Ledger, batch: Sequence[Listed], notes: Notes) -> Rebuilt:
     arrivals = [_arrival(each, notes) for each in batch if _has_landed(each)]
     new = ledger.arrive(arrivals)
+    for arrival in arrivals:
+        if arrival.delivered is None and (by := notes.cancelled(arrival.file_id)):
+            ledger.cancel([arrival.file_id], by)
     return Rebuilt(
         arrivals=sum(new),
         delivered=sum(is_new and arrival.delivered is not None for arrival, is_new in zip(arrivals, new)),

@@ -207,6 +207,24 @@ def noted_purge(note: Mapping[str, Any]) -> Arrival | None:
         raise ValueError(f"a note on a purge that this version cannot read: {exc!r}") from exc
 
 
+def cancel_note(file_id: str, by: str | None) -> dict[str, Any]:
+    """What `Store.note` is given before a file is cancelled, and by whom; or, `by` None, before a cancelled one is replayed."""
+    return {"file_id": file_id, "cancelled": by}
+
+
+def noted_cancel(note: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    """
+    The file_id and who cancelled it, None where it was replayed: as `cancel_note` wrote it; None for a note of another kind. Raises
+    ValueError for one of this kind that cannot be read.
+    """
+    if "cancelled" not in note:
+        return None
+    file_id, by = note.get("file_id"), note["cancelled"]
+    if not isinstance(file_id, str) or not isinstance(by, str | None):
+        raise ValueError("a note on a cancelled file that this version cannot read")
+    return file_id, by
+
+
 _ARRIVAL = [each.name for each in fields(Arrival) if each.init and each.name not in ("delivered", "purge")]
 
 

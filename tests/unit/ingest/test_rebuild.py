@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rig.descriptors import ARE_TOLD, opened
+from wharfinger.engine.cancel import cancel, replay
 from wharfinger.errors import StoreError
 from wharfinger.ingest import Upload, land
 from wharfinger.ingest.rebuild import Notes, Rebuilt, lost, rebuild, unrecorded
@@ -292,6 +293,43 @@ def test_a_ledger_that_is_older_than_the_purge_learns_of_it(store: Store, databa
     assert record.purged
     last = empty.catalog.events(arrival.file_id)[-1]
     assert (last.kind, last.data["by"], last.data["rule"]) == ("purged", "ann", "old")
+
+
+def test_what_was_cancelled_stays_so(store: Store, database: Database, empty: Database) -> None:
+    arrival, _ = taken(store, database, "secret.csv", "open.csv")
+    assert cancel(store, database.ledger, [arrival.file_id], "ann") == [True]
+    for _ in range(2):
+        rebuild(store, empty, "inbox")
+    assert [run.arrival.key for run in empty.ledger.claim("worker", 100, 30.0)] == ["acme/inbound/open.csv"]
+    last = empty.catalog.events(arrival.file_id)[-1]
+    assert (last.kind, last.data["by"]) == ("cancelled", "ann")
+
+
+def test_what_was_replayed_since_it_was_cancelled_runs(store: Store, database: Database, empty: Database) -> None:
+    arrival, _ = taken(store, database, "a.csv", "b.csv")
+    ids = [arrival.file_id]
+    cancel(store, database.ledger, ids, "ann")
+    assert replay(store, database.ledger, ids, "bob", cancelled=ids) == [True]
+    rebuild(store, empty, "inbox")
+    assert len(empty.ledger.claim("worker", 100, 30.0)) == 2
+
+
+def test_a_ledger_from_before_learns_what_was_cancelled(store: Store, database: Database, empty: Database) -> None:
+    (arrival,) = taken(store, database, "a.csv")
+    rebuild(store, empty, "inbox")
+    cancel(store, database.ledger, [arrival.file_id], "ann")
+    assert rebuild(store, empty, "inbox") == Rebuilt(known=1)
+    assert empty.ledger.claim("worker", 100, 30.0) == []
+
+
+@pytest.mark.parametrize(
+    "said", [{"cancelled": "ann"}, {"file_id": 7, "cancelled": "ann"}, {"file_id": "F", "cancelled": 7}]
+)
+def test_a_note_on_a_cancelled_file_that_cannot_be_read_is_passed_over(
+    store: Store, empty: Database, said: dict[str, object]
+) -> None:
+    store.note([said])
+    assert rebuild(store, empty, "inbox") == Rebuilt(unread=1)
 
 
 @pytest.mark.parametrize("said", [None, {}, {"purge": {}}, {"purge": {"status": "vanished"}}])
