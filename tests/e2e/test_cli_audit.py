@@ -43,6 +43,7 @@ def verified(bundle: Path, key: str) -> str:
 def test_a_checkpoint_is_printed_and_must_be_there_later(wharf: Wharf) -> None:
     wharf.refused("audit", "checkpoint", code="USAGE", exit=2)
     put(wharf, "a.csv", "b.csv")
+    assert "no checkpoint is there" in wharf("audit", "verify").err
     line = wharf("audit", "checkpoint").out
     assert line.count("\n") == 1
     assert wharf("audit", "checkpoint").out == line

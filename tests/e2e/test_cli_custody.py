@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,20 @@ def test_verify_finds_what_was_changed_and_what_is_missing(wharf: Wharf) -> None
     said = wharf("store", "verify", "--json")
     assert said.code == 1
     assert sorted(problem["kind"] for problem in said.json["problems"]) == ["missing", "sha256"]
+
+
+def test_what_is_rotten_is_brought_back_from_a_backup_as_verify_says(wharf: Wharf) -> None:
+    put(wharf, "a.csv", "b.csv")
+    assert wharf("backup", "kept").code == 0
+    changed, missing = objects(wharf)
+    changed.chmod(0o600)
+    changed.write_bytes(b"A,B\n1,2\n")
+    missing.unlink()
+    told = re.findall(r"cp -pf BACKUP/\S+ \S+(?=;)", wharf("store", "verify").err)
+    assert len(told) == 2
+    for command in told:
+        subprocess.run(command.replace("BACKUP", "kept").split(), cwd=wharf.place, check=True)
+    assert wharf("store", "verify").code == 0
 
 
 def test_verify_shows_twenty_problems_and_counts_the_others(wharf: Wharf) -> None:

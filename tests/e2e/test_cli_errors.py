@@ -166,3 +166,17 @@ def test_what_is_not_there_ends_with_3(wharf: Wharf, words: tuple[str, ...]) -> 
 )
 def test_what_cannot_be_asked_ends_with_2(wharf: Wharf, words: tuple[str, ...], fix: str) -> None:
     assert fix in wharf.refused(*words, code="USAGE", exit=2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ledger: postgresql://wharf:secret@db.example/wharf",
+        "ledger: mysql://db/wharf",
+        "store: s3://key:secret@files",
+        "store: file://srv",
+    ],
+)
+def test_check_reads_urls_as_what_opens_them_does(wharf: Wharf, line: str) -> None:
+    wharf.write("wharf.yaml", f"{CONFIG}{line}\n")
+    assert "secret" not in wharf.refused("check", code="CONFIG_INVALID", exit=1)

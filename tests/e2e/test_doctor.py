@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apsw
 import boto3
 import psycopg
 import pytest
@@ -241,6 +242,43 @@ def destination_is_missing(house: House) -> None:
     (house.root / "out").rmdir()
 
 
+def destination_is_a_file(house: House) -> None:
+    destination_is_missing(house)
+    house.wharf.write("out", "")
+
+
+def http_has_no_server(house: House) -> None:
+    http(house, f"port: {free_port()}")
+    house.wharf.write("hidden/uvicorn.py", "raise ModuleNotFoundError('gone', name='uvicorn')")
+    house.env["PYTHONPATH"] = str(house.root / "hidden")
+
+
+def configuration_was_changed(house: House) -> None:
+    house.put("a.csv")
+    process = serving(house)
+    assert process.stdout
+    process.stdout.readline()
+    assert house.wharf("status", "--json").json["outdated"] is False
+    house.config += "# another one\n"
+    house.write()
+    assert "still obeys the old one: restart wharf serve" in house.wharf("status").err
+    assert "still obeys the old one" in house.wharf("route", "explain", "inbound/a.csv", "--customer", "acme").err
+    assert house.wharf("status", "--json").json["outdated"] is True
+
+
+def another_node_has_another_revision(house: House) -> None:
+    house.write()
+    process = serving(house)
+    assert process.stdout
+    process.stdout.readline()
+    house.put("a.csv")
+    wait_until("it was taken", lambda: house.wharf("files", "--json").json[0]["pipeline"])
+    db = apsw.Connection(str(house.root / "data/ledger.db"))
+    db.set_busy_timeout(5000)
+    db.execute("UPDATE revision SET revision = 'another'")
+    db.close()
+
+
 def a_lease_is_stale(house: House) -> None:
     house.put("a.csv")
     assert house.wharf("worker", env={"WHARF_CRASH": "worker.claimed"}).code == -9
@@ -285,6 +323,10 @@ BREAKAGES: Mapping[Callable[[House], None], tuple[str, str, str, str]] = {
     folder_is_missing: ("source drop", "fail", "is not there", "mkdir -p"),
     partners_bucket_is_missing: ("source drop", "fail", "NO_BUCKET", "correct `bucket`"),
     queue_is_missing: ("source drop", "fail", "NO_QUEUE", "create it or correct `queue`"),
+    destination_is_a_file: ("destination out", "fail", "is no directory", "mv "),
+    http_has_no_server: ("http", "fail", "needs uvicorn", "pip install '.[http]'"),
+    configuration_was_changed: ("configuration", "warn", "was changed since wharf serve began", "restart wharf serve"),
+    another_node_has_another_revision: ("pipelines", "warn", "another revision", "the same on all nodes"),
     destination_is_missing: ("destination out", "fail", "is not there", "mkdir -p"),
     a_lease_is_stale: ("workers", "fail", "nobody has taken the file back", "wharf serve"),
     nothing_serves: ("workers", "warn", "wharf does not serve here", "wharf serve"),

@@ -1,6 +1,7 @@
 """The composition root: settings in, one wired process out. The only room that knows every room; a module for each process."""
 
 from wharfinger.app.backends import (
+    check_urls,
     comparisons,
     copy_ledger,
     look_into,
@@ -15,9 +16,9 @@ from wharfinger.app.backends import (
     registry,
     store_path,
 )
-from wharfinger.app.http import receive
+from wharfinger.app.http import check_installed, receive
 from wharfinger.app.metrics import expose
-from wharfinger.app.process import is_served
+from wharfinger.app.process import Served, has_changed, is_served, served
 from wharfinger.app.retention import retain
 from wharfinger.app.sftp import listen
 from wharfinger.app.sources import reconcilers, watch
@@ -25,10 +26,14 @@ from wharfinger.app.supervisor import bind, serve
 from wharfinger.app.worker import work
 
 __all__ = [
+    "Served",
     "bind",
+    "check_installed",
+    "check_urls",
     "comparisons",
     "copy_ledger",
     "expose",
+    "has_changed",
     "is_served",
     "listen",
     "look_into",
@@ -45,6 +50,7 @@ __all__ = [
     "registry",
     "retain",
     "serve",
+    "served",
     "store_path",
     "watch",
     "work",

@@ -41,6 +41,8 @@ HINTS = {"postgresql": "wharfinger.ledger.postgres.hint:PostgresHint"}
 COPIES = {"sqlite": "wharfinger.ledger.sqlite.aside:copy_to"}
 STORES = {"file": "wharfinger.store.local:open_url", "s3": "wharfinger.store.s3:open_url"}
 ADDRESS = "wharfinger.store.s3.address:address"
+URLS = {"postgresql": "wharfinger.ledger.postgres.url:read", "s3": ADDRESS}
+"""What reads the URL of a server, and finds its mistakes."""
 
 
 def registry() -> Registry:
@@ -48,6 +50,16 @@ def registry() -> Registry:
     from wharfinger.steps.registry import Registry
 
     return Registry()
+
+
+def check_urls(settings: Place) -> None:
+    """Raises ConfigError for what is wrong with the URLs of ledger and store, as opening them would; nothing is opened."""
+    _ledger(settings)
+    _store(settings)
+    for url in (settings.ledger, settings.store):
+        scheme = urlsplit(url).scheme
+        if scheme in URLS:
+            _load(URLS[scheme])(url)
 
 
 def open_database(settings: Place) -> Database:

@@ -22,11 +22,11 @@ def receive(settings: Settings, bound: socket.socket) -> None:
     """Be the HTTP server on `bound` until SIGTERM, or until the supervisor is gone. Raises UsageError where its libraries are missing."""
     import uvloop
 
-    _check_installed()
+    check_installed()
     uvloop.run(_receive(settings, bound))
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
     """Raises UsageError where the libraries of the HTTP listener are not installed."""
     try:
         import_module("wharfinger.ingest.http.server")
@@ -71,5 +71,5 @@ def check_http(place: Http, data: Path) -> None:
     """Before the server is started: what would make it fail for ever. Raises UsageError."""
     from wharfinger.ingest.http import ticket
 
-    _check_installed()
+    check_installed()
     ticket.secret(place.secret, data)

@@ -11,6 +11,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wharfinger.app import process
 from wharfinger.app.backends import open_database, open_hint, open_keyring, open_store
 from wharfinger.app.http import check_http
 from wharfinger.app.metrics import forget_figures
@@ -72,6 +73,7 @@ def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     if settings.retention:
         children.append(Child("retention", (*wharf, "retain")))
     hint = open_hint(settings)
+    process.note_served(settings.path, settings.data)
     with present(settings.data / "run"):
         had_time = Supervisor(children, notice=notice, bereaved=partial(_take_back, settings, hint)).run()
     hint.close()

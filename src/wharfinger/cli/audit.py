@@ -63,6 +63,10 @@ def verify(session: Session, kept: Path | None) -> int:
         _complain(shown, more)
     whole = f"{many(walk.checkpoints, 'checkpoint')}, {many(walk.files, 'file')} and {many(walk.events, 'event')}"
     say(f"{whole} verified: {many(count, 'finding') if count else 'all is as it was written'}")
+    if walk.files and not walk.checkpoints:
+        say(
+            "no checkpoint is there: histories were held against themselves alone; those of a rebuilt ledger begin at the rebuild"
+        )
     return Exit.FAILED if count else Exit.OK
 
 

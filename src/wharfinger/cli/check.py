@@ -28,7 +28,10 @@ PIPELINES = (
 @pass_session
 def command(session: Session) -> None:
     """Check the configuration: every mistake, or a summary."""
+    from wharfinger import app
+
     settings = session.settings
+    app.check_urls(settings)
     rows = [_pipeline(pipeline) for pipeline in settings.pipelines]
     if session.json:
         document({"ok": True, **dict(_summary(settings)), "pipelines": rows})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wharfinger.cli import ports
 from wharfinger.cli.finding import Finding
+from wharfinger.cli.outdated import outdated
 from wharfinger.cli.problem import problem
 from wharfinger.cli.session import Session
 from wharfinger.cli.verify import verify_ledger
@@ -65,9 +66,30 @@ def _configuration(session: Session) -> Iterator[Finding]:
     settings = session.settings
     said = f"{session.config}: {many(len(settings.pipelines), 'pipeline')}, {many(len(settings.customers), 'customer')}"
     yield Finding("configuration", "ok", said)
+    if old := outdated(session):
+        yield Finding("configuration", "warn", *old)
     if not settings.pipelines:
         yield Finding(
             "configuration", "warn", "no pipeline: every file stays where it is", "add one under `pipelines:`"
+        )
+
+
+def _revisions(session: Session) -> Iterator[Finding]:
+    """Files that arrived while this node serves what is configured, and went another way: another node sent them there."""
+    from wharfinger import app
+    from wharfinger.ledger import Filter
+
+    served, settings = app.served(session.settings), session.settings
+    if served is None or outdated(session):
+        return
+    ours = {pipeline.name: pipeline.revision for pipeline in settings.pipelines}
+    newest = session.database.catalog.files(Filter(since=served.at), limit=SAMPLE)
+    for name in sorted(
+        {each.pipeline for each in newest if each.pipeline and ours.get(each.pipeline) != each.revision}
+    ):
+        said = f"files have gone through another revision of {name} than this node's, since it serves: the nodes are configured differently"
+        yield Finding(
+            "pipelines", "warn", said, f"make wharf.yaml the same on all nodes; wharf files --pipeline {name}"
         )
 
 
@@ -293,6 +315,9 @@ def _destinations(session: Session) -> Iterator[Finding]:
 def _destination(part: str, destination: Destination) -> Finding:
     if destination.directory is None:
         return Finding(part, "ok", f"the bucket {destination.bucket} of the store")
+    if destination.directory.exists() and not destination.directory.is_dir():
+        fix = f"mv {destination.directory} {destination.directory}.old; mkdir -p {destination.directory}"
+        return Finding(part, "fail", f"{destination.directory} is no directory", fix)
     if not destination.directory.is_dir():
         fix = f"mkdir -p {destination.directory}"
         return Finding(part, "fail", f"the directory {destination.directory} is not there", fix)
@@ -326,6 +351,7 @@ PARTS: Mapping[str, tuple[Callable[[Session], Iterator[Finding]], *tuple[str, ..
     "ledger": (_ledger,),
     "store": (_store,),
     "custody": (_custody, "ledger", "store"),
+    "pipelines": (_revisions, "ledger"),
     "workers": (_work, "ledger"),
     "paused": (_pauses, "ledger"),
     "purge": (_purges, "ledger"),

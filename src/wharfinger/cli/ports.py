@@ -32,10 +32,13 @@ def sftp(session: Session) -> Iterator[Finding]:
 
 
 def uploads(session: Session) -> Iterator[Finding]:
-    """The HTTP listener's, its certificate, and its secret."""
+    """The HTTP listener's, its libraries, its certificate, and its secret."""
+    from wharfinger import app
+
     place = session.settings.listeners.http
     if place is None:
         return
+    app.check_installed()
     if place.certificate:
         _check_certificate(place)
     if place.secret:

@@ -11,6 +11,7 @@ import click
 
 from wharfinger.cli import choose
 from wharfinger.cli.frame import Verbs
+from wharfinger.cli.outdated import outdated
 from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, answer, document, listing, say
@@ -68,6 +69,8 @@ def explain_(session: Session, what: str, customer: str | None, key: str | None,
     else:
         answer((f"{arrival.key} of {arrival.customer}: {in_words(arrival.size)}, {arrival.media_type}", ""))
         listing(rows, COLUMNS, json=False, empty="there are no pipelines")
+    if old := outdated(session):
+        say(str(old))
     if taken is None:
         say("no pipeline takes it: it would stay where it is, unrouted, until one does and it is replayed")
     return Exit.OK if taken else Exit.FAILED

@@ -11,6 +11,7 @@ import click
 from wharfinger.cli import public
 from wharfinger.cli.files import remark, row
 from wharfinger.cli.frame import Verb
+from wharfinger.cli.outdated import outdated
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, fields, say
 from wharfinger.cli.words import many, number, size, span, stamp
@@ -66,6 +67,7 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "dead": counts.runs.get(State.DEAD, 0),
         "incomplete": counts.incomplete,
         "serves": app.is_served(session.place),
+        "outdated": outdated(session) is not None,
         "unaccounted": sum(source.unaccounted for source in sources),
         "sources": [public.account(source) for source in sources],
         "oldest_waiting_s": None if counts.oldest_ready is None else round(now - counts.oldest_ready, 3),
@@ -119,6 +121,8 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         yield "the ledger knows none of the oldest files in the store; bring it back: wharf ledger rebuild --missing"
     elif not any(counts.files.values()):
         yield "no files yet; send one by SFTP while wharf serve runs, or: wharf put FILE"
+    if old := outdated(session):
+        yield str(old)
     if found["backlog"] and not found["serves"]:
         yield f"nothing serves here, and {many(found['backlog'], 'run')} wait: wharf serve"
     if found["unrouted"]:

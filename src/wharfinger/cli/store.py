@@ -147,9 +147,17 @@ def _tell_unrecorded(strays: Iterable[ObjectRef]) -> None:
 
 def _complain(first: Sequence[Problem], more: int) -> None:
     for problem in first:
-        complain(problem.message, code=problem.kind.upper(), fix=problem.path and f"look at {problem.path}")
+        complain(problem.message, code=problem.kind.upper(), fix=_fix(problem))
     if more:
         say(f"and {number(more)} more; all of them: wharf store verify --json")
+
+
+def _fix(problem: Problem) -> str:
+    """Of an object in a directory: how to bring it back. A backup has it at the same place below `objects/`."""
+    _, objects, place = problem.path.rpartition("/objects/")
+    if problem.ref and objects and problem.path.startswith("/"):
+        return f"cp -pf BACKUP/objects/{place} {problem.path}; then wharf store verify"
+    return problem.path and f"look at {problem.path}"
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

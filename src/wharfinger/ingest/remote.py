@@ -66,7 +66,7 @@ class Remote:
         except ClientError as exc:
             raise self._refused(doing, exc.response.get("Error", {})) from None
         except (BotoCoreError, OSError) as exc:
-            fix = "see that the service is up and can be reached; it is tried again"
+            fix = "see that the service is up and can be reached"
             raise Unreachable(f"s3://{self._bucket}: {doing}: {type(exc).__name__}", fix=fix) from None
 
     def _refused(self, doing: str, told: Mapping[str, Any]) -> StoreError:
@@ -78,7 +78,9 @@ class Remote:
         if code in _DENIED:
             fix = "look at the credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and at what they may do in the bucket"
             return StoreError(f"s3://{self._bucket}: {doing}: {code}", code="NOT_PERMITTED", fix=fix)
-        return Unreachable(f"s3://{self._bucket}: {doing}: {code}", fix="it is tried again")
+        return Unreachable(
+            f"s3://{self._bucket}: {doing}: {code}", fix="try again in a moment; what serves does so by itself"
+        )
 
 
 def client(service: str, *, region: str = "", endpoint: str = "") -> Any:

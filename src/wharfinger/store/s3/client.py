@@ -242,7 +242,7 @@ class Client:
         if status in (401, 403):
             return self._refused(doing, _code(said) or str(status))
         if not status or status == 429 or status >= 500:
-            return Unreachable(words, fix="see that the service is up and can be reached; it is tried again")
+            return Unreachable(words, fix="see that the service is up and can be reached")
         return _internal(StoreError(words))
 
 
