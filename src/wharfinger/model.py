@@ -28,25 +28,27 @@ class Status(StrEnum):
 
 
 class State(StrEnum):
-    """Where a run stands. `DEAD` runs are the dead letters."""
+    """Where a run stands. One that is `BEHIND` waits for others of its group; `DEAD` runs are the dead letters."""
 
     READY = "ready"
     LEASED = "leased"
     WAITING = "waiting"
+    BEHIND = "behind"
     DONE = "done"
     DEAD = "dead"
     CANCELLED = "cancelled"
 
 
 MOVES: Mapping[State, frozenset[State]] = {
-    State.READY: frozenset({State.LEASED, State.CANCELLED}),
+    State.READY: frozenset({State.LEASED, State.BEHIND, State.CANCELLED}),
     State.LEASED: frozenset({State.READY, State.WAITING, State.DONE, State.DEAD, State.CANCELLED}),
-    State.WAITING: frozenset({State.READY, State.CANCELLED}),
-    State.DONE: frozenset({State.READY}),
-    State.DEAD: frozenset({State.READY, State.CANCELLED}),
-    State.CANCELLED: frozenset({State.READY}),
+    State.WAITING: frozenset({State.READY, State.BEHIND, State.CANCELLED}),
+    State.BEHIND: frozenset({State.READY, State.CANCELLED}),
+    State.DONE: frozenset({State.READY, State.BEHIND}),
+    State.DEAD: frozenset({State.READY, State.BEHIND, State.CANCELLED}),
+    State.CANCELLED: frozenset({State.READY, State.BEHIND}),
 }
-"""The legal moves of a run. Out of DONE, DEAD and CANCELLED leads only a replay."""
+"""The legal moves of a run. Out of DONE, DEAD and CANCELLED leads only a replay, and so does what leads to BEHIND."""
 
 ENDED = frozenset({State.DONE, State.DEAD, State.CANCELLED})
 """In these a run has come to its end."""
@@ -137,6 +139,14 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Files of one group are worked on one after another, in the order of their arrival."""
+
+    name: str  # "acme/inbound/positions"
+    holds: bool = True  # whether a file that failed, or that no pipeline takes, keeps those behind it waiting
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One object that landed whole. `file_id` is its idempotency key."""
 
@@ -155,6 +165,7 @@ class Arrival:
     mtime: float | None = None  # the sender's time of last modification; epoch s
     delivered: tuple[Delivered, ...] | None = None  # known from the journal alone, when a ledger is rebuilt
     purge: Purge | None = None  # of one whose bytes are given up
+    group: Group | None = None  # None: in no order
     file_id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -338,6 +349,8 @@ class FileRecord:
     delivered: tuple[Delivered, ...] = ()
     owner: str = ""  # the worker that holds its run, while it is leased
     waits: int = 0  # children of its run that have not ended
+    group: str = ""  # of files that are worked on one after another
+    behind: str = ""  # the file of its group that it waits for
     purged: float | None = None  # since when its bytes are given up; epoch s
 
     @property

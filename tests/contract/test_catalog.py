@@ -133,6 +133,7 @@ def test_counts_are_the_ledger_in_figures(ledger: Ledger, catalog: Catalog) -> N
         State.READY: 1,
         State.LEASED: 1,
         State.WAITING: 1,
+        State.BEHIND: 0,
         State.DONE: 1,
         State.DEAD: 2,
         State.CANCELLED: 0,

@@ -27,9 +27,10 @@ from rig.databases import (
     unrouted,
 )
 from wharfinger.ledger import Filter, chain
-from wharfinger.model import Arrival, Run, ulid
+from wharfinger.model import Arrival, Group, Run, ulid
 
 LEASE_S = 30
+GROUPS = (None, None, Group("acme/holds"), Group("acme/goes on", holds=False))
 SIZES = (0, 1000, 8 << 20, (8 << 20) + 1)
 SETTLES = {"transferred": transferred, "failed": failed, "quarantined": quarantined, "unrouted": unrouted}
 ENDS = {
@@ -45,6 +46,8 @@ class Modelled:
     """One file as it should be."""
 
     size: int
+    n: int = 0  # as it arrived
+    group: Group | None = None
     status: str = "uploaded"
     state: str = "ready"
     token: int = 0
@@ -59,6 +62,18 @@ class Modelled:
     @property
     def is_alone(self) -> bool:
         return self.solo or self.size > 8 << 20
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ("ready", "leased") or (self.state == "waiting" and self.status != "uploaded")
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.state == "dead" or (self.state == "waiting" and self.status == "uploaded")
+
+    @property
+    def holds(self) -> bool:
+        return self.is_stuck and self.group is not None and self.group.holds
 
     def is_claimable(self, now: float) -> bool:
         return self.state == "ready" and self.until <= now
@@ -75,10 +90,10 @@ class Modelled:
             self.become("quarantined", "dead")
 
     def restart(self) -> None:
-        begun = self.state != "ready" or self.until or self.tries or self.crashes or self.solo
-        if begun:
+        is_new = self.state in ("ready", "behind") and self.status in ("uploaded", "queued")
+        if not is_new or self.tries or self.crashes or self.solo:
             self.tries, self.crashes, self.solo, self.replays = 0, 0, False, self.replays + 1
-            self.become("queued", "ready")
+            self.become("queued", "behind" if self.group else "ready")
 
 
 class Lockstep:
@@ -118,13 +133,38 @@ class LedgerMachine(RuleBasedStateMachine):
             database.close()
         self.directory.cleanup()
 
-    @rule(size=st.sampled_from(SIZES), customer=st.sampled_from(["acme", "globex"]), n=st.integers(1, 4))
-    def arrive(self, size: int, customer: str, n: int) -> None:
-        versions = [ulid(START, len(self.arrivals) + i) for i in range(n)]
-        arrivals = [an_arrival("acme/inbound/a.csv", version=v, customer=customer, size=size) for v in versions]
-        assert self.ledger.arrive(arrivals) == [True] * n
-        self.arrivals += arrivals
-        self.model.update({a.file_id: Modelled(size) for a in arrivals})
+    @rule(
+        size=st.sampled_from(SIZES),
+        customer=st.sampled_from(["acme", "globex"]),
+        groups=st.lists(st.sampled_from(GROUPS), min_size=1, max_size=4),
+    )
+    def arrive(self, size: int, customer: str, groups: list[Group | None]) -> None:
+        versions = [ulid(START, len(self.arrivals) + i) for i in range(len(groups))]
+        arrivals = [
+            an_arrival("acme/inbound/a.csv", version=v, customer=customer, size=size, group=group)
+            for v, group in zip(versions, groups)
+        ]
+        assert self.ledger.arrive(arrivals) == [True] * len(groups)
+        for a in arrivals:
+            self.arrivals.append(a)
+            self.model[a.file_id] = Modelled(size, len(self.arrivals), a.group, state="behind" if a.group else "ready")
+            self.advance()
+
+    def advance(self) -> None:
+        """In every group whoever has its turn is ready; not while a worker may be at a file that was cancelled."""
+        for group in GROUPS[2:]:
+            line = sorted((m for m in self.model.values() if m.group == group), key=lambda m: m.n)
+            ahead = [m for m in line if m.is_active or m.holds or m.state == "behind"]
+            if ahead and ahead[0].state == "behind" and not any(m.is_active for m in line):
+                ahead[0].state = "ready"
+                ahead[0].until = max(m.until for m in line if m.state in ("cancelled", "ready"))
+                ahead[0].until = ahead[0].until if ahead[0].until > self.clock.now else 0
+
+    def ahead_of(self, m: Modelled) -> set[str]:
+        """The files that this one may be said to wait for."""
+        line = {id: each for id, each in self.model.items() if m.state == "behind" and each.group == m.group}
+        active = {id for id, each in line.items() if each.is_active}
+        return active or {id for id, each in line.items() if each.holds and each.n < m.n}
 
     @precondition(lambda self: self.arrivals)
     @rule(data=st.data())
@@ -177,6 +217,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.is_held(run):
             m.tries += how != "unrouted"
             m.become(*ENDS[how])
+            self.advance()
         else:
             m.events += 1
 
@@ -201,6 +242,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(self.ledger.sweep(owner=owner, crashed=crashed)) == lost
         for id in lost:
             self.model[id].lose_lease() if crashed else self.model[id].become("queued", "ready")
+        self.advance()
 
     @precondition(lambda self: self.arrivals)
     @rule(data=st.data())
@@ -210,6 +252,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.replay([id]) == [m.state != "leased"]
         if m.state != "leased":
             m.restart()
+            self.advance()
 
     @rule(paused=st.booleans())
     def pause_or_resume(self, paused: bool) -> None:
@@ -244,7 +287,10 @@ class LedgerMachine(RuleBasedStateMachine):
         can = m.state not in ("done", "cancelled")
         assert self.ledger.cancel([id], "ann") == [can]
         if can:
+            known = m.until if m.group and m.state == "leased" else 0
             m.become(m.status if m.state == "dead" else "failed", "cancelled")
+            m.until = known
+            self.advance()
 
     @rule(seconds=st.sampled_from([1, 5, 29, 31, 200]))
     def time_passes(self, seconds: float) -> None:
@@ -258,6 +304,19 @@ class LedgerMachine(RuleBasedStateMachine):
         }
         assert {id: f.due for id, f in found.items() if f.due and f.due > self.clock.now} == {
             id: m.until for id, m in self.model.items() if m.until > self.clock.now
+        }
+        for id, m in self.model.items():
+            assert found[id].behind in (self.ahead_of(m) or {""})
+
+    @invariant()
+    def groups_are_in_order(self) -> None:
+        for group in GROUPS[2:]:
+            line = [m for m in self.model.values() if m.group == group]
+            assert sum(m.is_active for m in line) <= 1
+        holders = {f.file_id for f in self.catalog.holders()}
+        behind = [m for m in self.model.values() if m.state == "behind"]
+        assert holders == {
+            id for id, m in self.model.items() if m.holds and any(b.group == m.group and b.n > m.n for b in behind)
         }
 
     @invariant()

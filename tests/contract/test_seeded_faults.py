@@ -38,6 +38,20 @@ SEEDS = [
         "test_ledger_children_model.py::test_a_ledger_does_with_families_what_its_model_does[sqlite-15]",
     ),
     (
+        ledger.forgets_whose_turn_it_is,
+        "test_groups.py::test_a_group_that_was_held_goes_on_when_the_file_is_cancelled[sqlite-failed]",
+    ),
+    (ledger.lets_the_youngest_go_first, "test_groups.py::test_workers_at_random_keep_every_group_in_order[sqlite-0]"),
+    (ledger.lets_the_youngest_go_first, "test_ledger_model.py::test_a_ledger_does_what_its_model_does[sqlite-15]"),
+    (
+        ledger.forgets_ghosts,
+        "test_groups.py::test_nobody_begins_while_a_worker_may_be_at_a_cancelled_file[sqlite]",
+    ),
+    (
+        postgres.lets_everybody_into_a_group,
+        "test_groups.py::test_who_arrives_while_the_last_one_ends_is_not_left_behind[postgres]",
+    ),
+    (
         ledger.forgets_to_look_at_the_gate,
         "test_gates.py::test_what_is_put_aside_after_the_pipeline_was_resumed_is_in_line_again",
     ),

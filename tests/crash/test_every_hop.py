@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rig.account import SLACK_S, Account, Record, at, calm, stranded
-from rig.serving import LEASE_S, OF_CHILDREN, Keeper, prepare, put, wharf, worker
+from rig.serving import LEASE_S, OF_CHILDREN, OF_GROUPS, Keeper, prepare, put, wharf, worker
 from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import POINTS
@@ -42,7 +42,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "point", [point for point in POINTS if not point.startswith(OF_SOURCES) and point not in OF_CHILDREN]
+    "point", [point for point in POINTS if not point.startswith(OF_SOURCES) and point not in OF_CHILDREN | OF_GROUPS]
 )
 def test_kill_at(
     point: str, tmp_path: Path, results: dict[str, bytes], record_property: Callable[[str, object], None]

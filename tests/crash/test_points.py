@@ -15,7 +15,7 @@ import pytest
 
 from rig import faultdisk
 from rig.account import Account
-from rig.serving import CONFIG, OF_CHILDREN, Serving, prepare
+from rig.serving import CONFIG, OF_CHILDREN, OF_GROUPS, Serving, prepare
 from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.telemetry.crash import ON_REQUEST, POINTS
@@ -144,7 +144,7 @@ def test_what_a_person_asks_for_is_killed_at_every_point_in_a_test_of_its_own(po
 
 def test_a_calm_run_passes_every_point_but_those_after_a_fault(processes: list[Process], watch: Process) -> None:
     passed = {point for process in [*processes, watch] for point in process.points}
-    assert passed | ON_ITS_OWN == set(POINTS) - AFTER_A_FAULT - OF_CHILDREN
+    assert passed | ON_ITS_OWN == set(POINTS) - AFTER_A_FAULT - OF_CHILDREN - OF_GROUPS
 
 
 def test_the_points_are_passed_in_the_order_of_a_files_way(processes: list[Process], watch: Process) -> None:

@@ -45,6 +45,11 @@ SEEDS = [
         "test_children.py::test_a_worker_killed_anywhere_leaves_nobody_waiting_and_repeats_nothing[sqlite-ledger.waking]",
         "every file has ended",
     ),
+    (
+        ledger.advances_afterwards,
+        "test_groups.py::test_a_worker_killed_anywhere_lets_nobody_pass_and_leaves_nobody_behind[sqlite-ledger.advancing:2]",
+        "every file has ended",
+    ),
     (ingest.gives_new_ids, "test_rebuild.py::test_a_deleted_ledger_is_rebuilt_from_the_store[sqlite]", "file_id"),
     (
         store.passes_over_a_failed_sync,

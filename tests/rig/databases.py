@@ -18,6 +18,7 @@ from wharfinger.model import (
     Child,
     Delivered,
     Failure,
+    Group,
     Lease,
     ObjectRef,
     Outcome,
@@ -176,3 +177,14 @@ def work_without_end(backend: str, root: Path) -> None:
     for n in itertools.count():
         ledger.arrive(a_lot(n))
         ledger.settle([transferred(run) for run in ledger.claim("doomed", 100, 30)])
+
+
+def work_in_groups(backend: str, root: Path) -> None:
+    """In a process of its own: let the same 40 files of four groups arrive, then claim and settle until nothing is ready."""
+    database = DATABASES[backend](root)
+    files = [an_arrival(f"acme/{n}", version=ulid(START + n, n), group=Group(f"acme/{n % 4}")) for n in range(40)]
+    database.ledger.arrive(files[:20])
+    database.ledger.arrive(files[20:])
+    while runs := database.ledger.claim("doomed", 100, 30):
+        database.ledger.settle([transferred(run) for run in runs])
+    database.close()

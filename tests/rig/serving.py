@@ -42,6 +42,9 @@ pipelines:
 OF_CHILDREN = {"worker.spawned", "ledger.waking"}
 """Crash points that no file passes in these pipelines: see test_children."""
 
+OF_GROUPS = {"ledger.advancing"}
+"""Crash points that no file passes without an order: see test_groups."""
+
 
 def wharf(directory: Path, *words: str, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
     """The answer of one command as JSON; raises with its stderr where it fails."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wharfinger.config.order import Grouping, unordered
 from wharfinger.config.settings import BoundBranch, BoundCall, BoundStep, Pipeline, Retry, Route
 from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.worker import Worker
@@ -171,12 +172,12 @@ class Yard:
         self.database.close()
         self.store.close()
 
-    def land(self, files: Mapping[str, bytes], *, customer: str = "acme") -> list[Arrival]:
+    def land(self, files: Mapping[str, bytes], *, customer: str = "acme", group: Grouping = unordered) -> list[Arrival]:
         """Take these files into custody, by name, and wake a worker."""
         uploads = [self._upload(customer, name, data) for name, data in files.items()]
         arrivals: list[Arrival] = []
         for n in range(0, len(uploads), 100):
-            for answer in land(self.store, self.ledger, "arrivals", uploads[n : n + 100]):
+            for answer in land(self.store, self.ledger, "arrivals", uploads[n : n + 100], group=group):
                 assert isinstance(answer, Arrival), answer
                 arrivals.append(answer)
         self.hint.send([arrival.file_id for arrival in arrivals])

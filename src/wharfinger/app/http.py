@@ -37,6 +37,7 @@ def check_installed() -> None:
 async def _receive(settings: Settings, bound: socket.socket) -> None:
     import asyncio
 
+    from wharfinger.config.order import grouping
     from wharfinger.ingest import land
     from wharfinger.ingest.http import server
 
@@ -49,13 +50,14 @@ async def _receive(settings: Settings, bound: socket.socket) -> None:
         closing(open_store(settings)) as store,
         closing(open_hint(settings)) as hint,
     ):
+        door = partial(land, store, database.ledger, settings.bucket, group=grouping(settings.order))
         listener = await server.serve(
             place,
             bound,
             bucket=settings.bucket,
             store=store,
             database=database,
-            land=partial(asyncio.to_thread, partial(land, store, database.ledger, settings.bucket)),
+            land=partial(asyncio.to_thread, door),
             customers=settings.customers,
             min_free=settings.min_free,
             data=settings.data,

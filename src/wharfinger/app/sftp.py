@@ -21,12 +21,14 @@ def listen(settings: Settings, bound: socket.socket) -> None:
     """Be the SFTP server on `bound` until SIGTERM, or until the supervisor is gone."""
     import uvloop
 
+    from wharfinger.config.order import grouping
     from wharfinger.ingest import Land, land
     from wharfinger.ingest.landing import Landing
 
     def opened() -> Land:
         bound.close()
-        return partial(land, open_store(settings), open_database(settings).ledger, settings.bucket)
+        ledger, group = open_database(settings).ledger, grouping(settings.order)
+        return partial(land, open_store(settings), ledger, settings.bucket, group=group)
 
     with closing(Landing(opened)) as landing:
         uvloop.run(_listen(settings, bound, landing))

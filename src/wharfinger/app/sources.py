@@ -51,6 +51,7 @@ def _round(place: Source, reconciler: Reconciler) -> Round:
 @contextmanager
 def reconcilers(settings: Settings) -> Iterator[Mapping[str, Reconciler]]:
     """What holds each source of the configuration against the ledger, by name."""
+    from wharfinger.config.order import grouping
     from wharfinger.ingest import land
     from wharfinger.ingest.reconcile import Reconciler
 
@@ -67,7 +68,7 @@ def reconcilers(settings: Settings) -> Iterator[Mapping[str, Reconciler]]:
                 bucket=settings.bucket,
                 database=database,
                 store=store,
-                land=partial(land, store, database.ledger, settings.bucket),
+                land=partial(land, store, database.ledger, settings.bucket, group=grouping(settings.order)),
                 min_free=settings.min_free,
                 late_s=place.late_s,
                 hint=hint.send,

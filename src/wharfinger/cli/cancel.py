@@ -60,6 +60,7 @@ def _cancel(session: Session, found: Sequence[Chosen]) -> tuple[list[str], list[
                 (cancelled if done else ended).append(file_id)
             crash.point("cancel.begun")
             children += sum(cancel_families(ledger))
+            session.wake(group)  # others of their groups may have their turn
             advance(len(group))
     return cancelled, ended, children
 

@@ -34,8 +34,8 @@ COLUMNS = (
 def command(session: Session) -> int:
     """Find what is broken, and say what mends it.
 
-    Looked at: configuration, directories, disk, ledger, workers, pauses, store, users, host keys, signing keys, checkpoints, ports,
-    sources, destinations, clock.
+    Looked at: configuration, directories, disk, ledger, workers, pauses, groups, store, users, host keys, signing keys,
+    checkpoints, ports, sources, destinations, clock.
     """
     findings = list(examine(session))
     broken = [finding for finding in findings if finding.verdict == "fail"]

@@ -160,7 +160,7 @@ def _work(session: Session) -> Iterator[Finding]:
     if over > lease_s:
         said = f"a lease ended {span(over)} ago, and nobody has taken the file back; wharf {here} here"
         yield Finding("workers", "fail", said, "wharf serve; if it runs, look into its log")
-    elif age > lease_s and not leased:
+    elif ready and not leased and age > lease_s:
         said = f"a file has waited for {span(age)} and no worker holds any; wharf {here} here"
         yield Finding("workers", "warn", said, "wharf serve; or wharf status, if it is a retry that waits")
     else:
@@ -173,6 +173,17 @@ def _work(session: Session) -> Iterator[Finding]:
     if counts.unrouted:
         yield Finding(
             "unrouted", "warn", f"no pipeline takes {many(counts.unrouted, 'file')}", "wharf files --unrouted"
+        )
+
+
+def _groups(session: Session) -> Iterator[Finding]:
+    for holder in session.database.catalog.holders():
+        said = f"{holder.key} is {holder.status} and holds up its group {holder.group}"
+        yield Finding(
+            "groups",
+            "warn",
+            said,
+            f"wharf replay {holder.file_id}, or to go on without it: wharf cancel {holder.file_id}",
         )
 
 
@@ -354,6 +365,7 @@ PARTS: Mapping[str, tuple[Callable[[Session], Iterator[Finding]], *tuple[str, ..
     "pipelines": (_revisions, "ledger"),
     "workers": (_work, "ledger"),
     "paused": (_pauses, "ledger"),
+    "groups": (_groups, "ledger"),
     "purge": (_purges, "ledger"),
     "users": (_users, "ledger"),
     "host key": (_host_keys,),

@@ -9,6 +9,7 @@ from wharfinger.cli.frame import Verbs
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, progress, say
 from wharfinger.cli.words import many, number
+from wharfinger.config.order import grouping
 from wharfinger.errors import UsageError
 from wharfinger.ingest.rebuild import Rebuilt
 from wharfinger.ingest.rebuild import rebuild as rebuild_from
@@ -40,8 +41,8 @@ def rebuild(session: Session, missing: bool, force: bool, yes: bool) -> None:
     users = session.database.accounts.users() if missing else _cleared(session, force=force, yes=yes)
     total = sum(1 for _ in session.store.list(session.place.bucket))
     with progress("Rebuilding", total) as advance:
-        database, bucket = session.database, session.place.bucket
-        found = rebuild_from(session.store, database, bucket, seen=lambda some: advance(_objects(some)))
+        database, bucket, group = session.database, session.place.bucket, grouping(session.settings.order)
+        found = rebuild_from(session.store, database, bucket, group=group, seen=lambda some: advance(_objects(some)))
     _tell(session, found, users)
 
 

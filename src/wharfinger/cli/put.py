@@ -18,6 +18,7 @@ from wharfinger.cli.problem import Exit, Problem, problem
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, complain, listing, progress, say
 from wharfinger.cli.words import many, plain, size
+from wharfinger.config.order import grouping
 from wharfinger.engine.scratch import Workroom
 from wharfinger.errors import LedgerError, NameRefused, NoSpace, UsageError, WharfingerError
 from wharfinger.ingest import Upload, land
@@ -116,7 +117,8 @@ def _take(session: Session, customer: str, batch: Sequence[Wanted], advance: Adv
 
 def _landed(session: Session, uploads: Sequence[Upload]) -> Sequence[Arrival | WharfingerError]:
     try:
-        return land(session.store, session.database.ledger, session.settings.bucket, uploads)
+        group = grouping(session.settings.order)
+        return land(session.store, session.database.ledger, session.settings.bucket, uploads, group=group)
     except LedgerError as error:
         return [error] * len(uploads)
 

@@ -68,13 +68,13 @@ def command(
 
 
 def _replay(session: Session, found: Sequence[Chosen], rate: float | None, again: list[str], busy: list[str]) -> None:
-    """Replay in groups, no faster than `rate`; note which run again, and which a worker holds just now."""
+    """Replay in groups, oldest first, no faster than `rate`; note which run again, and which a worker holds just now."""
     from wharfinger.engine import cancel
 
     cancelled = {chosen.file_id for chosen in found if chosen.is_cancelled}
     ledger = session.database.ledger
     with progress("Replaying", len(found)) as advance:
-        for group in _paced([chosen.file_id for chosen in found], rate):
+        for group in _paced([chosen.file_id for chosen in reversed(found)], rate):
             for file_id, done in zip(group, cancel.replay(session.store, ledger, group, actor(), cancelled=cancelled)):
                 (again if done else busy).append(file_id)
             session.wake(group)

@@ -11,6 +11,7 @@ from wharfinger.cli.problem import Exit
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import complain, document, progress, say
 from wharfinger.cli.words import many
+from wharfinger.config.order import grouping
 from wharfinger.ingest.backup import Snapshot, choose
 from wharfinger.ingest.backup import restore as restore_from
 from wharfinger.ingest.rebuild import rebuild
@@ -36,7 +37,8 @@ def command(session: Session, directory: Path, at: str) -> int:
     _bring_configuration(session, snapshot)
     with progress("Restoring", snapshot.bytes, bytes=True) as advance:
         lost = restore_from(snapshot, app.premises(session.settings), seen=advance)
-    late = rebuild(session.store, session.database, session.place.bucket).arrivals
+    group = grouping(session.settings.order)
+    late = rebuild(session.store, session.database, session.place.bucket, group=group).arrivals
     if session.json:
         found = {"snapshot": snapshot.name, "files": snapshot.files + late, "objects": snapshot.objects, "late": late}
         document({**found, "lost": [str(ref) for ref in lost]})

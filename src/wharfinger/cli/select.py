@@ -40,6 +40,7 @@ STATUSES: Mapping[State, tuple[Status, ...]] = {
     State.READY: (Status.UPLOADED, Status.QUEUED, Status.PROCESSING),
     State.LEASED: (Status.PROCESSING,),
     State.WAITING: (Status.UPLOADED, Status.QUEUED, Status.PROCESSING),
+    State.BEHIND: (Status.UPLOADED, Status.QUEUED),
     State.DONE: (Status.TRANSFERRED,),
     State.DEAD: (Status.FAILED, Status.QUARANTINED),
     State.CANCELLED: (Status.FAILED, Status.QUARANTINED),

@@ -63,6 +63,8 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
         "leased": counts.runs.get(State.LEASED, 0) + counts.children.get(State.LEASED, 0),
         "unrouted": counts.unrouted,
         "held": counts.held,
+        "behind": counts.runs.get(State.BEHIND, 0),
+        "holders": [public.file(record) for record in session.database.catalog.holders()],
         "paused": sorted(session.database.gates.paused()),
         "dead": counts.runs.get(State.DEAD, 0),
         "incomplete": counts.incomplete,
@@ -81,13 +83,13 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
 
 
 def _oldest(session: Session, counts: Counts) -> FileRecord | None:
-    """The file whose run has been ready for longest; the ledger tells its time, the list finds it."""
+    """The file that has waited for longest; the ledger tells its time, the list finds it."""
     if counts.oldest_ready is None:
         return None
     until = counts.oldest_ready + 0.001
     pages = [session.database.catalog.files(Filter(status=status, until=until), limit=10) for status in WAITING]
-    ready = [record for page in pages for record in page if record.state is State.READY]
-    return min(ready, key=lambda record: record.upload_timestamp, default=None)
+    waiting = [record for page in pages for record in page if record.state in (State.READY, State.BEHIND)]
+    return min(waiting, key=lambda record: record.upload_timestamp, default=None)
 
 
 def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
@@ -99,6 +101,8 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         yield "purged", f"{number(found['purged'])}, {size(found['purged_bytes'])}; their records stay"
     leased = f", {number(found['leased'])} of them with a worker" if found["leased"] else ""
     yield "backlog", number(found["backlog"]) + leased
+    if found["behind"]:
+        yield "in groups", f"{many(found['behind'], 'file')} behind others"
     if found["oldest_waiting_s"] is not None:
         oldest = found["oldest_waiting"]
         why = f": {oldest['key']}: {remark(oldest, now)}" if oldest else ""
@@ -129,6 +133,11 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
     if found["paused"]:
         yield f"paused: {', '.join(found['paused'])}; to go on: wharf resume {found['paused'][0]}"
+    for holder in found["holders"]:
+        yield (
+            f"{holder['key']} is {holder['status']} and holds up its group {holder['group']}: "
+            f"wharf replay {holder['file_id']}, or wharf cancel {holder['file_id']}"
+        )
     if found["dead"]:
         yield f"{many(found['dead'], 'dead letter')}; which and why: wharf files --dead"
         if found["files"]["failed"]:

@@ -29,6 +29,9 @@ def why(record: FileRecord, tries: Mapping[str, int], now: float) -> Why | None:
             return Why(f"{many(record.waits, 'child run')} to end", next=f"wharf file {record.file_id}")
         case State.WAITING:
             return _aside(record)
+        case State.BEHIND:
+            said = f"its turn in the group {record.group}: {record.behind} is before it"
+            return Why(said, next=f"wharf file {record.behind}")
         case State.READY:
             return _ready(record, tries, now)
         case State.DEAD:
@@ -53,6 +56,8 @@ def _dead(record: FileRecord) -> Why:
 
 
 def _ready(record: FileRecord, tries: Mapping[str, int], now: float) -> Why:
+    if record.due is not None and record.due > now and not record.error_message:
+        return Why("a worker may still be at a file of its group that was cancelled; it begins at", record.due)
     if record.due is not None and record.due > now:
         most = tries.get(record.pipeline)
         of = f" of {most}" if most else ""

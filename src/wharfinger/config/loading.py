@@ -95,6 +95,7 @@ def _settings(
         metrics=written.metrics,
         customers={name: customer or Customer() for name, customer in written.customers.items()},
         sources=written.sources,
+        order=written.order,
         destinations=written.destinations,
         retention=written.retention,
         pipelines=_pipelines(written, steps, registry),

@@ -33,6 +33,7 @@ KEYS = (
     "metrics",
     "customers",
     "sources",
+    "order",
     "destinations",
     "retention",
     "pipelines",

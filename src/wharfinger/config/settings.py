@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from wharfinger.config import condition, glob
+from wharfinger.config import condition, glob, order
 from wharfinger.config.place import CHECKPOINTS, NAMES
 from wharfinger.names import path_fault, shown
 
@@ -32,6 +32,7 @@ def _free(bucket: str) -> str:
 Name = Annotated[str, Field(pattern=NAMES)]
 Glob = Annotated[str, AfterValidator(glob.checked)]
 When = Annotated[str, AfterValidator(condition.checked)]
+By = Annotated[str, AfterValidator(order.checked)]
 
 
 def _listed(value: Any) -> Any:
@@ -284,6 +285,37 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """
+    Files that are worked on one after another, in the order of their arrival, by group; files of different groups go side by side. The
+    first entry that fits a file counts; one that none fits is in no order.
+    """
+
+    customer: Annotated[Globs, option("Globs over the customer's name; any one fits.", example=["acme*"])] = ()
+    key: Annotated[
+        Globs,
+        option(
+            "Globs over the path below the customer's home; `**` crosses folders.", example=["inbound/positions/**"]
+        ),
+    ] = ()
+    by: Annotated[
+        By,
+        option(
+            "Files of one customer for which this is the same make a group. Of the path below the customer's home there are `{folder}`, "
+            "`{name}`, `{stem}`, `{suffix}` and `{key}`, which is the whole: by it the versions of each name are in order.",
+            example="{key}",
+        ),
+    ] = "{folder}"
+    after_failure: Annotated[
+        Literal["hold", "go_on"],
+        option(
+            "What the others of a group do when a file has failed for good, is quarantined, or is taken by no pipeline: `hold`, they wait "
+            "until it is replayed or cancelled; `go_on`, the next has its turn."
+        ),
+    ] = "hold"
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """When a failed file is tried again: after rand(0, min(cap, base * 2**tries)) seconds."""
 
@@ -458,6 +490,11 @@ class Document:
     sources: Annotated[Mapping[Name, Source], option("Folders that files are taken from, by name.")] = field(
         default_factory=dict
     )
+    order: Annotated[
+        tuple[Order, ...],
+        BeforeValidator(_in_order, json_schema_input_type=list[Order]),
+        option("Files that are worked on one after another."),
+    ] = ()
     destinations: Annotated[Mapping[Name, Destination], option("Where pipelines deliver to, by name.")] = field(
         default_factory=dict
     )
@@ -532,6 +569,7 @@ class Settings:
     metrics: Metrics | None
     customers: Mapping[str, Customer]
     sources: Mapping[str, Source]
+    order: tuple[Order, ...]
     destinations: Mapping[str, Destination]
     retention: Mapping[str, Retention]  # in file order: the first that fits a file decides
     pipelines: tuple[Pipeline, ...]  # in file order: the first that fits takes the file

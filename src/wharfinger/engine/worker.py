@@ -208,7 +208,8 @@ class Worker:
         outcomes = [*(execution.outcome(now=now, rand=self._rand) for execution in ours), *aside]
         answers = retry.insist(lambda: self._ledger.settle(outcomes)) if outcomes else []
         crash.point("worker.settled")
-        self._hint.send([execution.run.id for execution in ours if execution.waits])  # its children are ready
+        wakes = (execution.run for execution in ours if execution.waits or execution.run.arrival.group)
+        self._hint.send([run.id for run in wakes])  # its children are ready, or the next of its group
         self._leases.end()
         report(runs, outcomes, answers, self._meter, now=now)
         level.drop_checkpoints(self._ledger, self._store)

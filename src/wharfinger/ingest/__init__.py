@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wharfinger.config.order import Grouping, unordered
 from wharfinger.errors import Busy, LedgerError, StoreError, WharfingerError
 from wharfinger.ledger import MANY, Ledger
-from wharfinger.model import Arrival, ObjectRef
+from wharfinger.model import Arrival, Group, ObjectRef
 from wharfinger.steps.sniff import HEAD, media_type
 from wharfinger.store import Put, Store
 from wharfinger.telemetry import crash
@@ -52,19 +53,26 @@ def prepare(store: Store, bucket: str, upload: Upload) -> Upload:
 
 
 def land(
-    store: Store, ledger: Ledger, bucket: str, uploads: Sequence[Upload], *, clock: Callable[[], float] = time.time
+    store: Store,
+    ledger: Ledger,
+    bucket: str,
+    uploads: Sequence[Upload],
+    *,
+    group: Grouping = unordered,
+    clock: Callable[[], float] = time.time,
 ) -> list[Arrival | WharfingerError]:
     """
     Take these uploads (at most 100) into custody: bytes durable, then arrivals committed. What is answered with an Arrival may
     be acknowledged to its sender; an error means that this one is not in custody. Where the ledger refuses, its error is raised
     and the objects are removed again, but for those of repeated uploads: another may have landed the same. A crash before the return
-    leaves at most objects that no ledger knows; landing the same upload again is harmless.
+    leaves at most objects that no ledger knows; landing the same upload again is harmless. Those of one `group` are worked on in the
+    order of this list.
     """
     if len(uploads) > MANY:
         raise ValueError(f"{len(uploads)} uploads at once; at most {MANY}")
     crash.point("intake.staged")
     now = clock()
-    arrivals = [_arrival(bucket, upload, now) for upload in uploads]
+    arrivals = [_arrival(bucket, upload, group(upload.customer, upload.key), now) for upload in uploads]
     stored = store.put([Put(a.ref, u.path, about(a), u.fd, u.is_prepared) for a, u in zip(arrivals, uploads)])
     crash.point("intake.stored")
     try:
@@ -100,7 +108,7 @@ def about(arrival: Arrival) -> dict[str, object]:
     }
 
 
-def _arrival(bucket: str, upload: Upload, now: float) -> Arrival:
+def _arrival(bucket: str, upload: Upload, group: Group | None, now: float) -> Arrival:
     return Arrival(
         bucket=bucket,
         key=upload.key,
@@ -115,6 +123,7 @@ def _arrival(bucket: str, upload: Upload, now: float) -> Arrival:
         session=upload.session,
         cost=cost(upload.size, upload.weight),
         mtime=upload.mtime,
+        group=group,
     )
 
 

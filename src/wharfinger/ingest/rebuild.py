@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from wharfinger.config.order import Grouping, unordered
 from wharfinger.errors import StoreError
 from wharfinger.ledger import MANY, Catalog, Database, Ledger
 from wharfinger.model import Arrival, Delivered, ObjectRef, file_id
@@ -91,13 +92,19 @@ class Notes:
 
 
 def rebuild(
-    store: Store, database: Database, bucket: str, *, seen: Callable[[Rebuilt], None] = lambda _: None
+    store: Store,
+    database: Database,
+    bucket: str,
+    *,
+    group: Grouping = unordered,
+    seen: Callable[[Rebuilt], None] = lambda _: None,
 ) -> Rebuilt:
     """
     Record every arrival of `bucket` that the store's journal tells of, with the ids, hashes and times it had. What a note says
     was delivered is recorded as transferred, what one says was purged as that, and what is left of its bytes goes; what one says
-    was cancelled is cancelled. Every other arrival runs again, and a destination that holds the same bytes under the same name stays
-    untouched. A note that cannot be read counts as none. `seen` hears of each batch. Memory does not grow with the journal.
+    was cancelled is cancelled. Every other arrival runs again, those of one `group` in the order of the journal, and a destination that
+    holds the same bytes under the same name stays untouched. A note that cannot be read counts as none. `seen` hears of each batch.
+    Memory does not grow with the journal.
 
     Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is, unless its bytes are purged.
     """
@@ -110,7 +117,7 @@ def rebuild(
                 total += _record_purged(store, database, some)
             objects = store.list(bucket)
             while batch := list(islice(objects, MANY)):
-                found = _record(database.ledger, batch, notes)
+                found = _record(database.ledger, batch, notes, group)
                 seen(found)
                 total += found
             total += Rebuilt(unread=notes.unread)
@@ -149,8 +156,8 @@ def _record_purged(store: Store, database: Database, arrivals: Sequence[Arrival]
     return Rebuilt(purged=recorded)
 
 
-def _record(ledger: Ledger, batch: Sequence[Listed], notes: Notes) -> Rebuilt:
-    arrivals = [_arrival(each, notes) for each in batch if _has_landed(each)]
+def _record(ledger: Ledger, batch: Sequence[Listed], notes: Notes, group: Grouping) -> Rebuilt:
+    arrivals = [_arrival(each, notes, group) for each in batch if _has_landed(each)]
     new = ledger.arrive(arrivals)
     for arrival in arrivals:
         if arrival.delivered is None and (by := notes.cancelled(arrival.file_id)):
@@ -169,7 +176,7 @@ def _has_landed(listed: Listed) -> bool:
     return "customer" in listed.about and listed.about.get("file_id") == file_id(ref.bucket, ref.key, ref.version)
 
 
-def _arrival(listed: Listed, notes: Notes) -> Arrival:
+def _arrival(listed: Listed, notes: Notes, group: Grouping) -> Arrival:
     ref, about = listed.ref, listed.about
     return Arrival(
         bucket=ref.bucket,
@@ -186,4 +193,5 @@ def _arrival(listed: Listed, notes: Notes) -> Arrival:
         cost=about["cost"],
         mtime=about["mtime"],
         delivered=notes.delivered(about["file_id"]),
+        group=group(about["customer"], ref.key),
     )

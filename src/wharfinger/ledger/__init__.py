@@ -29,6 +29,10 @@ class Ledger(Protocol):
         Record each file (status uploaded), its run (ready), its first event and its place in the customer's tree. False for
         one that is known already: nothing changes. One with `delivered` is recorded as transferred, its run as done; one with `purge`
         as what that says, its bytes as gone.
+
+        Of a group, files stand in line in the order of these lists: a run is behind while an older one of its group has not ended; when it
+        has, the next is ready in the same transaction. Never are two of a group ready, leased or waiting. One that is dead, or that no
+        pipeline took, holds those behind it until it is replayed or cancelled, if its group `holds`.
         """
         ...
 
@@ -86,7 +90,8 @@ class Ledger(Protocol):
         """
         Make the runs of these files ready again from the start, if they are not leased and none of their children is left to end:
         tries and crashes forgotten, the checkpoint void (it still names what it keeps). One that has begun is one more time
-        replayed; one that has not stays as it is. `by` says who wanted it.
+        replayed; one that has not stays as it is. `by` says who wanted it. In its group each has the place that it had at first: it
+        waits for the one that is at work or about to be, and comes before those that arrived later.
         """
         ...
 
@@ -94,7 +99,8 @@ class Ledger(Protocol):
         """
         Let nothing more happen to these files, unless they are replayed; `by` says who wanted it. The file is failed, a dead letter stays
         what it was. False for one that is done or cancelled already. A worker that holds one learns it when it extends its lease; what
-        it settles is stale, but what it has delivered by then stays delivered. Of its children see `cancel_children`.
+        it settles is stale, but what it has delivered by then stays delivered; until that lease would have ended, and while children
+        of it work, nobody of its group begins. Of its children see `cancel_children`.
         """
         ...
 
@@ -153,7 +159,7 @@ class Counts:
     children: Mapping[State, int]  # runs that others have called
     unrouted: int
     held: int  # wait for a pipeline that is paused
-    oldest_ready: float | None  # when the file of the oldest ready run arrived; epoch s
+    oldest_ready: float | None  # when the file of the oldest run arrived that is ready, or behind another; epoch s
     oldest_lease: float | None  # when the first lease ends, or has ended; epoch s
     purged: int = 0  # files whose bytes are gone
     purged_bytes: int = 0
@@ -245,6 +251,10 @@ class Catalog(Protocol):
         customers' tree).
         What happens to a child has a kind such as `child.transferred`.
         """
+        ...
+
+    def holders(self, *, limit: int = 20) -> list[FileRecord]:
+        """Files that hold up their groups, by group: they are dead, or no pipeline took them, and others are behind them."""
         ...
 
     def children(self, run: str, *, limit: int = 100, after: str = "") -> list[ChildRecord]:

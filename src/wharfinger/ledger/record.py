@@ -9,11 +9,13 @@ from typing import Any
 import orjson
 
 from wharfinger.ledger import Filter, row
+from wharfinger.ledger.group import AHEAD
 from wharfinger.model import Delivered, FileRecord, State, Status
 
-COLUMNS = """
+COLUMNS = f"""
 SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.error, f.version, f.size, f.sha256,
-  r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f."user", r.state, r.due, r.owner, r.waits, f.purged,
+  r.tries + r.crashes, v.pipeline, v.revision, f.media_type, f.source, f."user", r.state, r.due, r.owner, r.waits,
+  r.grp, {AHEAD}, f.purged,
   (SELECT data FROM event WHERE file_id = f.file_id AND kind IN ('transferred', 'failed', 'quarantined', 'cancelled')
    ORDER BY n DESC LIMIT 1)
 """
@@ -21,16 +23,19 @@ SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.
 
 OLDEST = """
 SELECT min(at), (SELECT due FROM run WHERE state = 'leased' AND due IS NOT NULL ORDER BY due LIMIT 1) FROM (
-  SELECT * FROM (SELECT at FROM run WHERE status = 'uploaded' AND status <> 'transferred' AND state = 'ready'
+  SELECT * FROM (SELECT at FROM run WHERE status = 'uploaded' AND status <> 'transferred' AND state IN ('ready', 'behind')
                  ORDER BY at LIMIT 1) AS uploaded
   UNION ALL
-  SELECT * FROM (SELECT at FROM run WHERE status = 'queued' AND status <> 'transferred' AND state = 'ready'
+  SELECT * FROM (SELECT at FROM run WHERE status = 'queued' AND status <> 'transferred' AND state IN ('ready', 'behind')
                  ORDER BY at LIMIT 1) AS queued
   UNION ALL
   SELECT * FROM (SELECT at FROM run WHERE status = 'processing' AND status <> 'transferred' AND state = 'ready'
                  ORDER BY at LIMIT 1) AS processing) AS oldest
 """
-"""When the file of the oldest ready run arrived, and when the first lease ends; each part is the first row of a range of an index."""
+"""
+When the file of the oldest run arrived that is ready or behind another, and when the first lease ends; each part is the first row of a
+range of an index.
+"""
 
 NEWEST = "SELECT max(version) FROM file WHERE file_id >= (SELECT substr(max(file_id), 1, 10) FROM file)"
 """Ids begin with the time of their version: the greatest version is among the last millisecond's."""
@@ -75,7 +80,8 @@ def rest(filter: Filter, after: str) -> Filter:
 def record(found: tuple[Any, ...]) -> FileRecord:
     """The record of a row with the columns COLUMNS."""
     (file_id, bucket, key, customer, at, transferred, status, error, version, size, digest) = found[:11]
-    (attempts, pipeline, revision, media_type, source, user, state, due, owner, waits, purged, story) = found[11:]
+    (attempts, pipeline, revision, media_type, source, user, state, due, owner, waits) = found[11:21]
+    group, behind, purged, story = found[21:]
     status = Status(status)
     delivered = _delivered(story) if status.is_final else ()
     return FileRecord(
@@ -103,6 +109,8 @@ def record(found: tuple[Any, ...]) -> FileRecord:
         delivered=delivered,
         owner=owner or "",
         waits=waits,
+        group=group or "",
+        behind=behind or "",
         purged=row.seconds(purged),
     )
 

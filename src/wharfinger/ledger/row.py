@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from wharfinger.model import Arrival, Checkpoint, Child, Delivered, ObjectRef, Purge
+from wharfinger.model import Arrival, Checkpoint, Child, Delivered, Group, ObjectRef, Purge
 
 ARRIVAL = 'bucket, key, version, size, sha256, customer, at, media_type, source, "user", session, cost, mtime'
 """The columns of table `file` that make an Arrival."""
@@ -31,11 +31,11 @@ def from_arrival(a: Arrival) -> tuple[Any, ...]:
     return (*where, a.media_type, a.source, a.user, a.session, micros(a.cost), mtime)
 
 
-def to_arrival(row: Sequence[Any], purge: Purge | None = None) -> Arrival:
+def to_arrival(row: Sequence[Any], *, group: Group | None = None, purge: Purge | None = None) -> Arrival:
     """The Arrival of a row with the columns ARRIVAL."""
     bucket, key, version, size, digest, customer, at, media_type, source, user, session, cost, mtime = row
     times = at / 1_000_000, media_type, source, user, session, cost / 1_000_000, seconds(mtime)
-    return Arrival(bucket, key, version, size, digest.hex(), customer, *times, purge=purge)
+    return Arrival(bucket, key, version, size, digest.hex(), customer, *times, purge=purge, group=group)
 
 
 def told(row: Sequence[Any]) -> dict[str, Any]:
@@ -55,6 +55,11 @@ def told(row: Sequence[Any]) -> dict[str, Any]:
         "cost": cost / 1_000_000,
         "mtime": seconds(mtime),
     }
+
+
+def to_group(name: str | None, holds: int | None) -> Group | None:
+    """The Group of a run's columns `grp` and `hold`."""
+    return None if name is None else Group(name, bool(holds))
 
 
 def from_checkpoint(checkpoint: Checkpoint) -> str:

@@ -18,6 +18,7 @@ UNROUTED: Place = (State.WAITING, Status.UPLOADED)
 HELD: Place = (State.WAITING, Status.QUEUED)
 PROCESSING: Place = (State.LEASED, Status.PROCESSING)
 WAITING: Place = (State.WAITING, Status.PROCESSING)
+BEHIND: tuple[Place, Place] = ((State.BEHIND, Status.UPLOADED), (State.BEHIND, Status.QUEUED))
 TRANSFERRED: Place = (State.DONE, Status.TRANSFERRED)
 POISONED: Place = (State.DEAD, Status.QUARANTINED)
 
@@ -52,6 +53,8 @@ class Found:
     pipeline: str | None  # of a child
     member: str | None  # of a child
     is_incomplete: int  # it is done, without children that did not succeed
+    group: str | None
+    holds: int | None  # whether it keeps its group waiting should it fail
 
     @property
     def history(self) -> str:
@@ -88,7 +91,7 @@ class Found:
     def is_fresh(self) -> bool:
         """Whether it stands in the queue and nothing of it has begun."""
         has_begun = self.tries or self.crashes or self.solo or self.has_checkpoint
-        return self.place in (UPLOADED, QUEUED) and not has_begun
+        return self.place in (UPLOADED, QUEUED, *BEHIND) and not has_begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,11 @@ def _cancelled(found: Found, why: str, **more: str) -> Ended:
     claim = found.claim if found.state == State.LEASED else {}
     story = {**claim, "after": found.state, **more, "error": {"code": CANCELLED, "message": why, "step": ""}}
     return Ended((State.CANCELLED, Status.FAILED), f"{CANCELLED}: {why}", found.told("cancelled", story))
+
+
+def restarted(found: Found) -> Place:
+    """Where a run stands that starts again: in a group it is behind, until it is its turn."""
+    return QUEUED if found.group is None else BEHIND[1]
 
 
 def replayed(found: Found, by: str) -> Told:

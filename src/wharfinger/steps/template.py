@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from posixpath import splitext
 from typing import Any
 
 from pydantic_core import CoreSchema, core_schema
 
+from wharfinger.config.template import parts
 from wharfinger.config.words import nearest
 from wharfinger.names import key_fault
 from wharfinger.steps import Reader
@@ -59,7 +60,6 @@ VARIABLES: Mapping[str, Variable] = {
 DATE = "%Y-%m-%d"
 """How `{date}` is written; `{date:%Y/%m}` says otherwise."""
 
-_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _DATE = re.compile(r"(?:%[YmdHMSjGVu%]|[^%])+")  # the directives that read the same in every locale
 
 
@@ -71,7 +71,7 @@ class Template(str):
 
     def __new__(cls, text: str) -> Template:  # noqa: D102
         self = super().__new__(cls, text)
-        self._parts = tuple(part for part in _parse(text) if part)
+        self._parts = tuple(parts(text, _variable))
         return self
 
     def render(self, source: Reader) -> str:
@@ -112,25 +112,11 @@ def makes_name(template: Template) -> Template:
     return makes_key(template)
 
 
-def _parse(text: str) -> Iterator[str | Variable]:
-    end = 0
-    for token in _TOKEN.finditer(text):
-        yield text[end : token.start()]
-        end = token.end()
-        yield token[0][0] if token[0] in ("{{", "}}") else _variable(text, token)
-    yield text[end:]
-
-
-def _variable(text: str, token: re.Match[str]) -> Variable:
-    if token[1] is None:
-        raise ValueError(
-            f"'{text}' has a lone '{token[0]}' at character {token.start() + 1}; write '{token[0] * 2}' for a brace"
-        )
-    name, colon, style = token[1].partition(":")
+def _variable(name: str, style: str | None) -> Variable:
     if name == "date":
-        return _date(style if colon else DATE)
-    if colon and name in VARIABLES:
-        raise ValueError(f"'{token[0]}': only 'date' takes a format; write '{{{name}}}'")
+        return _date(DATE if style is None else style)
+    if style is not None and name in VARIABLES:
+        raise ValueError(f"'{{{name}:{style}}}': only 'date' takes a format; write '{{{name}}}'")
     if name not in VARIABLES:
         raise ValueError(f"no variable '{name}'{nearest(name, [*VARIABLES, 'date'])}")
     return VARIABLES[name]

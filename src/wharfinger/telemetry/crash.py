@@ -36,6 +36,7 @@ POINTS = {
     "worker.noted": "the journal knows the deliveries; the ledger does not",
     "ledger.settling": "inside the settling transaction, before its commit",
     "ledger.waking": "inside the settling transaction: a child has ended; its parent still waits for it",
+    "ledger.advancing": "inside a transaction: a file of a group has ended, or is to run again; the next one still waits for its turn",
     "worker.settled": "outcomes are committed; scratch is not cleaned",
     "store.deleting": "the journal knows that objects go (here those of checkpoints); they are still there",
     "worker.dropped": "what checkpoints kept for runs that ended is gone; the ledger still names it",

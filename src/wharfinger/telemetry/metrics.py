@@ -73,7 +73,7 @@ COUNTED = (SETTLED, STEP, DONE, SESSIONS)
 READ = (
     Metric("wharf_files", "gauge", "Files in the ledger by status.", ("status",)),
     Metric("wharf_arrived_bytes_total", "counter", "Bytes of all files that ever arrived."),
-    Metric("wharf_runs", "gauge", "Runs by state: ready, leased, waiting, done, dead, cancelled.", ("state",)),
+    Metric("wharf_runs", "gauge", "Runs by state: ready, leased, waiting, behind, done, dead, cancelled.", ("state",)),
     Metric("wharf_backlog", "gauge", "Runs that a worker has or that are in line for one."),
     Metric("wharf_oldest_waiting_seconds", "gauge", "Age of the oldest file in line; 0 where none is."),
     Metric("wharf_dead_letters", "gauge", "Files that failed for good or are quarantined, until they are replayed."),

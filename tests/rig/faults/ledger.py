@@ -18,6 +18,7 @@ from wharfinger.ledger.sqlite import (
     child,
     connection,
     figure,
+    group,
     lease,
     purge,
     queue,
@@ -132,6 +133,32 @@ def wakes_afterwards() -> None:
         honest(tx, *more)
 
     child.ended = ended
+
+
+def forgets_whose_turn_it_is() -> None:
+    """Nobody behind a file is told that it has ended."""
+    group.advance = lambda *_: None
+
+
+def lets_the_youngest_go_first() -> None:
+    """Of those behind others the last to arrive has the next turn."""
+    group._NEXT = group._NEXT.replace("ORDER BY turn", "ORDER BY turn DESC")
+
+
+def forgets_ghosts() -> None:
+    """The next of a group begins while a worker may be at a file that was cancelled."""
+    group._GHOSTS = group._GHOSTS.replace("due > ?", "due < 0 AND due > ?")
+
+
+def advances_afterwards() -> None:
+    """The next of a group has its turn after the end of the one before was committed, not with it."""
+    honest = group.advance
+
+    def advance(tx: apsw.Connection, *more: Any) -> None:
+        tx.execute("COMMIT; BEGIN IMMEDIATE")
+        honest(tx, *more)
+
+    group.advance = advance
 
 
 def counts_every_retry() -> None:

@@ -30,6 +30,7 @@ WRITTEN = [
     settings.Branch,
     settings.Route,
     settings.Retry,
+    settings.Order,
 ]
 
 
@@ -51,6 +52,7 @@ def test_every_section_is_in_the_page_once() -> None:
         "metrics",
         "customers.NAME",
         "sources.NAME",
+        "order[N]",
         "destinations.NAME",
         "retention.NAME",
         "pipelines.NAME",

@@ -7,7 +7,8 @@ from typing import Any
 
 from wharfinger.ledger import row
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.postgres import figure, history, purge, rank, tree
+from wharfinger.ledger.group import Turn, names
+from wharfinger.ledger.postgres import figure, group, history, purge, rank, tree
 from wharfinger.ledger.postgres.connection import Transaction, columns, rows
 from wharfinger.ledger.purge import Past, past
 from wharfinger.ledger.run import UPLOADED, lane
@@ -21,9 +22,9 @@ ON CONFLICT DO NOTHING RETURNING file_id
 """
 
 _RUN = """
-INSERT INTO run(id, at, size, lane, rank, state, status, tries, transferred)
+INSERT INTO run(id, at, size, lane, rank, state, status, tries, transferred, due, grp, turn, hold)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[],
-  %s::integer[], %s::bigint[])
+  %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::boolean[])
 """
 
 _KNOWN = "SELECT file_id FROM file WHERE file_id = ANY(%s::text[])"
@@ -38,12 +39,13 @@ ON CONFLICT DO NOTHING RETURNING file_id
 def arrive(tx: Transaction, arrivals: Sequence[Arrival], bucket: str, now_us: int) -> set[str]:
     """Record those that are not known; the ones in `bucket` appear in the tree. The ids of the new files."""
     given = {a.file_id: a for a in arrivals}
+    group.lock(tx, names(arrivals))
     tree.share(tx, [a.key for a in arrivals if a.bucket == bucket])
     files = {id: row.from_arrival(given[id]) for id in sorted(given)}
     new = {id for (id,) in rows(tx, _FILE, *columns([*files.values()]))}
     if new:
         fresh = {a.file_id: a for a in arrivals if a.file_id in new}
-        _record(tx, [*fresh.values()], [files[id] for id in fresh])
+        _record(tx, [*fresh.values()], [files[id] for id in fresh], now_us)
         tree.place(tx, [a for a in fresh.values() if a.bucket == bucket and not a.purge], now_us)
     return new
 
@@ -61,35 +63,39 @@ def unknown(tx: Transaction, files: Sequence[str]) -> set[str]:
     return {id for (id,) in rows(tx, _DOUBT, sorted({*files}))}
 
 
-def _record(tx: Transaction, arrivals: Sequence[Arrival], files: Sequence[tuple[Any, ...]]) -> None:
+def _record(tx: Transaction, arrivals: Sequence[Arrival], files: Sequence[tuple[Any, ...]], now_us: int) -> None:
     tally = Tally()
     history.begin(tx, files)
     pasts = {a.file_id: past(a) for a in arrivals}
-    _enqueue(tx, [a for a in arrivals if pasts[a.file_id] is None], tally)
-    for a in arrivals:
+    standing = [*zip(arrivals, group.enter(tx, arrivals, now_us))]
+    _enqueue(tx, [(a, turn) for a, turn in standing if pasts[a.file_id] is None], tally)
+    for a, turn in standing:
         if known := pasts[a.file_id]:
-            _restore(tx, a, known, tally)
+            _restore(tx, a, turn, known, tally)
     figure.write(tx, tally)
 
 
-def _enqueue(tx: Transaction, arrivals: Sequence[Arrival], tally: Tally) -> None:
+def _enqueue(tx: Transaction, arrivals: Sequence[tuple[Arrival, Turn]], tally: Tally) -> None:
     if not arrivals:
         return
-    ranks = rank.enter(tx, [(a.customer, row.micros(a.cost)) for a in arrivals])
-    state, status = map(str, UPLOADED)
-    runs = [
-        (a.file_id, row.micros(a.at), a.size, lane(a.size), r, state, status, 0, None) for a, r in zip(arrivals, ranks)
-    ]
+    ready = [a for a, turn in arrivals if turn.place == UPLOADED]
+    work = [(a.customer, row.micros(a.cost)) for a in ready]
+    ranks = dict(zip([a.file_id for a in ready], rank.enter(tx, work))) if work else {}
+    runs = [_run(a, turn, ranks.get(a.file_id, 0), (*map(str, turn.place), 0, None)) for a, turn in arrivals]
     tx.execute(_RUN, columns(runs))
-    for a in arrivals:
-        tally.born(UPLOADED, a.size)
+    for a, turn in arrivals:
+        tally.born(turn.place, a.size)
 
 
-def _restore(tx: Transaction, a: Arrival, known: Past, tally: Tally) -> None:
+def _run(a: Arrival, turn: Turn, rank: int, became: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of table `run`; `became` is its state, status, tries and the time of its transfer."""
+    place = a.file_id, row.micros(a.at), a.size, lane(a.size), rank
+    return *place, *became, turn.due, turn.group, turn.n, turn.holds
+
+
+def _restore(tx: Transaction, a: Arrival, turn: Turn, known: Past, tally: Tally) -> None:
     """A file that had ended before the ledger was lost."""
-    state, status = map(str, known.place)
-    run = (a.file_id, row.micros(a.at), a.size, lane(a.size), 0, state, status, 1, known.transferred)
-    tx.execute(_RUN, columns([run]))
+    tx.execute(_RUN, columns([_run(a, turn, 0, (*map(str, known.place), 1, known.transferred))]))
     tx.execute("UPDATE run SET error = %s WHERE id = %s", (known.error, a.file_id))
     history.tell(tx, known.at, [known.told])
     tally.born(known.place, a.size)

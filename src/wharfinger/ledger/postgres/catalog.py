@@ -8,16 +8,15 @@ from typing import Any
 
 from wharfinger.ledger import SHORTEST_PREFIX, Counts, Filter, child
 from wharfinger.ledger.figure import counts
+from wharfinger.ledger.group import IS_HOLDER
 from wharfinger.ledger.postgres import figure, history
 from wharfinger.ledger.postgres.connection import Connections, first, rows
 from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
 from wharfinger.model import ChildRecord, Event, FileRecord
 
 _BY_TIME = "FROM file f JOIN run r ON r.id = f.file_id LEFT JOIN revision v ON v.n = r.revision"
-_BY_STATUS = (
-    "FROM run r JOIN file f ON f.file_id = r.id LEFT JOIN revision v ON v.n = r.revision "
-    "WHERE r.status <> 'transferred'"  # the condition of index run_status, word for word
-)
+_BY_RUN = "FROM run r JOIN file f ON f.file_id = r.id LEFT JOIN revision v ON v.n = r.revision"
+_BY_STATUS = f"{_BY_RUN} WHERE r.status <> 'transferred'"  # the condition of index run_status, word for word
 
 
 class PostgresCatalog:
@@ -41,6 +40,11 @@ class PostgresCatalog:
     def events(self, file_id: str) -> list[Event]:
         """See Catalog."""
         return self._connections.snapshot(lambda db: history.read(db, file_id))
+
+    def holders(self, *, limit: int = 20) -> list[FileRecord]:
+        """See Catalog."""
+        sql = f"{COLUMNS} {_BY_RUN} WHERE {IS_HOLDER} ORDER BY r.grp, r.turn LIMIT %s"
+        return [record(r) for r in self._connections.read(lambda db: rows(db, sql, limit))]
 
     def children(self, run: str, *, limit: int = 100, after: str = "") -> list[ChildRecord]:
         """See Catalog."""

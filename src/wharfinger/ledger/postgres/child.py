@@ -19,9 +19,9 @@ from wharfinger.model import Call, Family, Lease
 from wharfinger.telemetry import crash
 
 _NEW = """
-INSERT INTO run(id, at, size, lane, rank, state, status, checkpoint, revision, parent, file, call, input)
+INSERT INTO run(id, at, size, lane, rank, state, status, checkpoint, revision, parent, file, call, input, grp)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[], %s::text[],
-  %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
+  %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
 """
 
 _AGAIN = f"""
@@ -76,7 +76,7 @@ def _enter(tx: Transaction, wanted: Wanted, revisions: Revisions) -> None:
     for (id, child), r in zip(wanted.new, ranks):
         place = id, at, child.size, lane(child.size), r, state, status
         born = checkpoint(child), revisions[child.revision, child.pipeline], wanted.parent.id, file
-        new.append((*place, *born, call, row.from_child(child)))
+        new.append((*place, *born, call, row.from_child(child), wanted.parent.group))
         tally.spawned(QUEUED)
     for (found, child), r in zip(wanted.again, ranks[len(new) :]):
         begun = checkpoint(child), revisions[child.revision, child.pipeline], call, row.from_child(child)

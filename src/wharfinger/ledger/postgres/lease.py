@@ -39,7 +39,8 @@ WITH head AS MATERIALIZED (
   UPDATE run SET state = 'leased', status = 'processing', token = token + 1, owner = %(owner)s, claimed = %(now)s,
     due = %(deadline)s
   FROM head WHERE run.id = head.id
-  RETURNING run.id, head.rank, head.status, token, tries, crashes, solo, checkpoint, resumes, replays, input, run.size, file
+  RETURNING run.id, head.rank, head.status, token, tries, crashes, solo, checkpoint, resumes, replays, input, run.size, file,
+    grp, hold
 )
 SELECT leased.*, f.{row.ARRIVAL.replace(", ", ", f.")} FROM leased JOIN file f ON f.file_id = coalesce(leased.file, leased.id)
 ORDER BY leased.rank, leased.size, leased.id
@@ -122,6 +123,7 @@ def _count(tx: Transaction, head: Sequence[tuple[Any, ...]]) -> None:
 
 
 def _run(r: tuple[Any, ...], deadline: float) -> Run:
-    id, _, _, token, tries, crashes, solo, text, resumes, replays, child, _, _, *arrival = r
+    id, _, _, token, tries, crashes, solo, text, resumes, replays, child, _, _, group, holds, *arrival = r
     resumed, called = checkpoint(text, resumes), row.to_child(child)
-    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), resumed, replays, called)
+    file = row.to_arrival(arrival, group=row.to_group(group, holds))
+    return Run(id, file, token, deadline, tries, crashes, bool(solo), resumed, replays, called)

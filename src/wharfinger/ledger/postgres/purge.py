@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from wharfinger.ledger import MANY, row
 from wharfinger.ledger import purge as shared
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.postgres import figure, history, tree
+from wharfinger.ledger.group import left
+from wharfinger.ledger.postgres import figure, group, history, tree
 from wharfinger.ledger.postgres.connection import Connections, Transaction, columns, rows
 from wharfinger.ledger.postgres.run import named
 from wharfinger.ledger.run import Found
@@ -59,6 +60,7 @@ class PostgresPurges:
         refuse_more(files)
 
         def work(tx: Transaction) -> set[str]:
+            group.lock_of(tx, files)
             tree.own(tx, _kept(tx, files).values())
             runs, now = named(tx, files), self._now()
             paths = {id: path for id, path in _kept(tx, files).items() if shared.has_ended(runs[id])}
@@ -128,6 +130,7 @@ def _give_up(tx: Transaction, runs: Mapping[str, Found], now_us: int) -> None:
     for id, place in changed.items():
         runs[id].move(place, tally)
     figure.write(tx, tally)
+    group.advance(tx, left((runs[id], place) for id, place in changed.items()), now_us)
 
 
 def _hide(tx: Transaction, paths: Mapping[str, str]) -> None:
@@ -146,4 +149,4 @@ def _take(ids: set[str], id: str) -> bool:
 
 
 def _arrival(at: int, by: str, rule: str, status: str, error: str, *arrival: object) -> Arrival:
-    return row.to_arrival(arrival, Purge(at / 1_000_000, by, rule, Status(status), error))
+    return row.to_arrival(arrival, purge=Purge(at / 1_000_000, by, rule, Status(status), error))

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from wharfinger.ledger import MANY
 from wharfinger.ledger.child import fewer
 from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.group import ghost, left, of
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.postgres import child, figure, history, lease, purge, rank
+from wharfinger.ledger.postgres import child, figure, group, history, lease, purge, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns, locked, rows
 from wharfinger.ledger.postgres.run import UNCLAIMED, find, named, with_kin
-from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Ended, Found, cancel_child, lane, lose, replayed
+from wharfinger.ledger.run import ALONE, POISONED, Ended, Found, cancel_child, lane, lose, replayed, restarted
 from wharfinger.ledger.run import cancel as cancelled
 from wharfinger.model import Lease, State
 
@@ -26,9 +27,10 @@ WHERE run.id = lost.id
 """
 
 _REPLAY = f"""
-UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = again.lane, rank = again.rank, tries = 0, crashes = 0,
+UPDATE run SET {UNCLAIMED}, state = again.state, status = again.status, lane = again.lane, rank = again.rank, tries = 0, crashes = 0,
   solo = 0, resumes = false, replays = replays + 1, revision = NULL, error = '', transferred = NULL
-FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS again(id, lane, rank) WHERE run.id = again.id
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::integer[], %s::bigint[]) AS again(id, state, status, lane, rank)
+WHERE run.id = again.id
 """
 
 _FORSAKEN = f"""
@@ -37,9 +39,11 @@ SELECT c.id FROM run p CROSS JOIN LATERAL (
 ) c WHERE p.state = 'cancelled' AND p.waits > 0 LIMIT {MANY}
 """
 
-_CANCEL = f"""
-UPDATE run SET {UNCLAIMED}, state = ended.state, status = ended.status, error = coalesce(ended.error, run.error)
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS ended(id, state, status, error) WHERE run.id = ended.id
+_CANCEL = """
+UPDATE run SET owner = NULL, claimed = NULL, due = ended.due, state = ended.state, status = ended.status,
+  error = coalesce(ended.error, run.error)
+FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[]) AS ended(id, due, state, status, error)
+WHERE run.id = ended.id
 """
 
 _IS_OBSOLETE = (  # the condition of index run_spent, word for word
@@ -65,6 +69,8 @@ def lost(tx: Transaction, owner: str | None, now_us: int) -> list[Found]:
 
 def take_back(tx: Transaction, runs: Sequence[Found], cause: str, now_us: int) -> None:
     """Make them ready, to be claimed alone; one that was alone already has crashed, and may do so only so often."""
+    moves = [(found, lose(found, cause).place) for found in runs]
+    group.lock(tx, left(moves))
     heads = history.heads_of(tx, runs)
     tally = Tally()
     told: list[Told] = []
@@ -81,6 +87,7 @@ def take_back(tx: Transaction, runs: Sequence[Found], cause: str, now_us: int) -
     if parents := sorted(fewer(ended)):
         told += child.ended(tx, ended, (), named(tx, parents))
     history.append(tx, now_us, told, heads)
+    group.advance(tx, left(moves), now_us)
 
 
 def obsolete_checkpoints(db: Transaction) -> list[Lease]:
@@ -102,6 +109,7 @@ def drop_checkpoints(tx: Transaction, leases: Sequence[Lease]) -> list[bool]:
 
 def replay(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[bool]:
     """Start those again that are at rest; one that has not begun stays where it is in the queue."""
+    group.lock_of(tx, files)
     runs = {id: found for id, found in named(tx, files).items() if found.is_at_rest}
     for id in purge.given_up(tx, files):
         runs.pop(id, None)
@@ -114,18 +122,21 @@ def replay(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[
 def _start_again(tx: Transaction, runs: Sequence[Found], by: str, now_us: int) -> None:
     ids = [found.id for found in runs]
     heads = history.heads(tx, ids)
-    ranks = rank.enter_again(tx, ids)
-    tx.execute(_REPLAY, columns([(found.id, lane(found.size), ranks[found.id]) for found in runs]))
+    ranks = rank.enter_again(tx, [found.id for found in runs if found.group is None])
+    places = [(found.id, *map(str, restarted(found)), lane(found.size), ranks.get(found.id, 0)) for found in runs]
+    tx.execute(_REPLAY, columns(places))
     tally = Tally()
     for found in runs:
-        found.move(QUEUED, tally)
+        found.move(restarted(found), tally)
         tally.incomplete(-found.is_incomplete)
     figure.write(tx, tally)
     history.append(tx, now_us, [replayed(found, by) for found in runs], heads)
+    group.advance(tx, of(runs), now_us)
 
 
 def cancel(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[bool]:
     """End those that have not ended well, or are not cancelled yet."""
+    group.lock_of(tx, files)
     runs = named(tx, files)
     ends = {id: end for id, found in runs.items() if (end := cancelled(found, by))}
     if ends:
@@ -141,6 +152,7 @@ def forsaken(db: Transaction) -> list[str]:
 def cancel_children(tx: Transaction, now_us: int) -> list[str]:
     """End these: whoever called them waits for them no more, and for nobody."""
     wanted = forsaken(tx)
+    group.lock_of(tx, wanted)
     runs = with_kin(tx, wanted) if wanted else {}
     ends = {id: end for id in wanted if _is_forsaken(runs, id) and (end := cancel_child(runs[id]))}
     if ends:
@@ -157,9 +169,11 @@ def _end(
     tx: Transaction, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int, told: Sequence[Told] = ()
 ) -> None:
     heads = history.heads_of(tx, [runs[id] for id in ends])
-    tx.execute(_CANCEL, columns([(id, *map(str, end.place), end.error) for id, end in ends.items()]))
+    changes = [(id, ghost(runs[id]), *map(str, end.place), end.error) for id, end in ends.items()]
+    tx.execute(_CANCEL, columns(changes))
     tally = Tally()
     for id, end in ends.items():
         runs[id].move(end.place, tally)
     figure.write(tx, tally)
     history.append(tx, now_us, [*(end.told for end in ends.values()), *told], heads)
+    group.advance(tx, left((runs[id], end.place) for id, end in ends.items()), now_us)

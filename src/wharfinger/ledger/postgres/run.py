@@ -13,7 +13,7 @@ UNCLAIMED = "owner = NULL, claimed = NULL, due = NULL"
 
 _FIND = """
 SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, resumes, waits, parent, file,
-  input::json ->> 'pipeline', input::json ->> 'member', state = 'done' AND error <> '' FROM run
+  input::json ->> 'pipeline', input::json ->> 'member', state = 'done' AND error <> '', grp, hold FROM run
 """
 
 NAMED = "WHERE id = ANY(%s::text[]) ORDER BY id FOR NO KEY UPDATE"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.postgres import child, figure, gate, history, rank
+from wharfinger.ledger.group import left
+from wharfinger.ledger.postgres import child, figure, gate, group, history, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns
 from wharfinger.ledger.postgres.run import UNCLAIMED, with_kin
 from wharfinger.ledger.run import Found
@@ -26,6 +27,7 @@ def settle(tx: Transaction, outcomes: Sequence[Outcome], revisions: outcome.Revi
     """Record each outcome whose token is the latest; of the others, that they came too late."""
     if any(map(outcome.is_held, outcomes)):
         outcomes = outcome.let_through(outcomes, gate.paused(tx))
+    group.lock_of(tx, [o.run for o in outcomes])
     runs = with_kin(tx, sorted({o.run for o in outcomes}))
     heads = history.heads_of(tx, runs.values())
     accepted, told = outcome.judge(outcomes, runs, revisions)
@@ -34,6 +36,7 @@ def settle(tx: Transaction, outcomes: Sequence[Outcome], revisions: outcome.Revi
     ended = [runs[o.run] for o in accepted.values() if o.state in outcome.ENDS]
     told += child.ended(tx, ended, {o.run for o in accepted.values() if outcome.is_waiting(o)}, runs)
     history.append(tx, now_us, told, heads)
+    group.advance(tx, left((runs[o.run], (o.state, o.status)) for o in accepted.values()), now_us)
     return [accepted.get(o.run) is o for o in outcomes]
 
 

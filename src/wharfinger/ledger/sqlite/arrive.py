@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
 from wharfinger.ledger import row
 from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.group import Turn
 from wharfinger.ledger.purge import Past, past
 from wharfinger.ledger.run import UPLOADED, lane
-from wharfinger.ledger.sqlite import figure, history, purge, rank, tree
+from wharfinger.ledger.sqlite import figure, group, history, purge, rank, tree
 from wharfinger.ledger.sqlite.connection import insert, many, rows
 from wharfinger.model import Arrival
 
 _FILE = f"file(file_id, {row.ARRIVAL})"
-_RUN = "run(id, at, size, lane, rank, state, status, tries, transferred)"
+_RUN = "run(id, at, size, lane, rank, state, status, tries, transferred, due, grp, turn, hold)"
 _KNOWN = "SELECT file_id FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
 
 
@@ -24,7 +26,7 @@ def arrive(tx: apsw.Connection, arrivals: Sequence[Arrival], bucket: str, now_us
     recorded = known(tx, [a.file_id for a in arrivals])
     new = {a.file_id: a for a in arrivals if a.file_id not in recorded}
     if new:
-        _record(tx, [*new.values()])
+        _record(tx, [*new.values()], now_us)
         tree.place(tx, [a for a in new.values() if a.bucket == bucket and not a.purge], now_us)
     return set(new)
 
@@ -34,32 +36,38 @@ def known(tx: apsw.Connection, files: Sequence[str]) -> set[str]:
     return {id for (id,) in rows(tx, _KNOWN, many(files))}
 
 
-def _record(tx: apsw.Connection, arrivals: Sequence[Arrival]) -> None:
+def _record(tx: apsw.Connection, arrivals: Sequence[Arrival], now_us: int) -> None:
     files = [row.from_arrival(a) for a in arrivals]
     insert(tx, _FILE, files)
     history.begin(tx, files)
     tally = Tally()
     pasts = {a.file_id: past(a) for a in arrivals}
-    _enqueue(tx, [a for a in arrivals if pasts[a.file_id] is None], tally)
-    for a in arrivals:
+    standing = [*zip(arrivals, group.enter(tx, arrivals, now_us))]
+    _enqueue(tx, [(a, turn) for a, turn in standing if pasts[a.file_id] is None], tally)
+    for a, turn in standing:
         if known := pasts[a.file_id]:
-            _restore(tx, a, known, tally)
+            _restore(tx, a, turn, known, tally)
     figure.write(tx, tally)
 
 
-def _enqueue(tx: apsw.Connection, arrivals: Sequence[Arrival], tally: Tally) -> None:
-    if not arrivals:
-        return
-    ranks = rank.enter(tx, [(a.customer, row.micros(a.cost)) for a in arrivals])
-    runs = [(a.file_id, row.micros(a.at), a.size, lane(a.size), r, *UPLOADED, 0, None) for a, r in zip(arrivals, ranks)]
-    insert(tx, _RUN, runs)
-    for a in arrivals:
-        tally.born(UPLOADED, a.size)
+def _enqueue(tx: apsw.Connection, arrivals: Sequence[tuple[Arrival, Turn]], tally: Tally) -> None:
+    ready = [a for a, turn in arrivals if turn.place == UPLOADED]
+    work = [(a.customer, row.micros(a.cost)) for a in ready]
+    ranks = dict(zip([a.file_id for a in ready], rank.enter(tx, work))) if work else {}
+    insert(tx, _RUN, [_run(a, turn, ranks.get(a.file_id, 0), (*turn.place, 0, None)) for a, turn in arrivals])
+    for a, turn in arrivals:
+        tally.born(turn.place, a.size)
 
 
-def _restore(tx: apsw.Connection, a: Arrival, known: Past, tally: Tally) -> None:
+def _run(a: Arrival, turn: Turn, rank: int, became: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of table `run`; `became` is its state, status, tries and the time of its transfer."""
+    place = a.file_id, row.micros(a.at), a.size, lane(a.size), rank
+    return *place, *became, turn.due, turn.group, turn.n, turn.holds
+
+
+def _restore(tx: apsw.Connection, a: Arrival, turn: Turn, known: Past, tally: Tally) -> None:
     """A file that had ended before the ledger was lost."""
-    insert(tx, _RUN, [(a.file_id, row.micros(a.at), a.size, lane(a.size), 0, *known.place, 1, known.transferred)])
+    insert(tx, _RUN, [_run(a, turn, 0, (*known.place, 1, known.transferred))])
     tx.execute("UPDATE run SET error = ? WHERE id = ?", (known.error, a.file_id))
     history.append(tx, known.at, [known.told])
     tally.born(known.place, a.size)

@@ -20,7 +20,7 @@ from wharfinger.ledger.sqlite.run import NAMED, UNCLAIMED, named
 from wharfinger.model import Call, Family
 from wharfinger.telemetry import crash
 
-_RUN = "run(id, at, size, lane, rank, state, status, checkpoint, revision, parent, file, call, input)"
+_RUN = "run(id, at, size, lane, rank, state, status, checkpoint, revision, parent, file, call, input, grp)"
 
 _AGAIN = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, size = ?, tries = 0, crashes = 0, solo = 0,
@@ -54,7 +54,9 @@ def _enter(tx: apsw.Connection, wanted: Wanted, revisions: Revisions) -> None:
     new: list[tuple[Any, ...]] = []
     for (id, child), r in zip(wanted.new, ranks):
         born = checkpoint(child), revisions[child.revision, child.pipeline], wanted.parent.id, file
-        new.append((id, at, child.size, lane(child.size), r, *QUEUED, *born, call, row.from_child(child)))
+        new.append(
+            (id, at, child.size, lane(child.size), r, *QUEUED, *born, call, row.from_child(child), wanted.parent.group)
+        )
         tally.spawned(QUEUED)
     insert(tx, _RUN, new)
     for (found, child), r in zip(wanted.again, ranks[len(new) :]):

@@ -36,7 +36,7 @@ UPDATE run SET due = NULL WHERE id IN
 
 _HEAD_OF_LANE = f"""
 SELECT r.id, r.rank, r.status, r.token + 1, r.tries, r.crashes, r.solo, r.checkpoint, r.replays, r.input,
-  f.{row.ARRIVAL.replace(", ", ", f.")}
+  r.grp, r.hold, f.{row.ARRIVAL.replace(", ", ", f.")}
 FROM run r CROSS JOIN file f ON f.file_id = coalesce(r.file, r.id)
 WHERE {_READY} AND r.lane = ? AND r.size <= ? ORDER BY r.rank LIMIT ?
 """
@@ -93,6 +93,7 @@ def release(tx: apsw.Connection, leases: Sequence[Lease], now_us: int) -> list[b
 
 
 def _run(r: tuple[Any, ...], deadline: float) -> Run:
-    id, _, _, token, tries, crashes, solo, checkpoint, replays, child, *arrival = r
+    id, _, _, token, tries, crashes, solo, checkpoint, replays, child, group, holds, *arrival = r
     resumed, called = row.to_checkpoint(checkpoint), row.to_child(child)
-    return Run(id, row.to_arrival(arrival), token, deadline, tries, crashes, bool(solo), resumed, replays, called)
+    file = row.to_arrival(arrival, group=row.to_group(group, holds))
+    return Run(id, file, token, deadline, tries, crashes, bool(solo), resumed, replays, called)

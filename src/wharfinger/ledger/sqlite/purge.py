@@ -9,8 +9,9 @@ import apsw
 from wharfinger.ledger import MANY, row
 from wharfinger.ledger import purge as shared
 from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.group import left
 from wharfinger.ledger.run import Found
-from wharfinger.ledger.sqlite import figure, history
+from wharfinger.ledger.sqlite import figure, group, history
 from wharfinger.ledger.sqlite.connection import Connections, first, insert, many, rows
 from wharfinger.ledger.sqlite.run import named
 from wharfinger.ledger.tree import split
@@ -101,15 +102,18 @@ def restore(tx: apsw.Connection, arrival: Arrival, purge: Purge, tally: Tally) -
 
 def _give_up(tx: apsw.Connection, runs: Mapping[str, Found], now_us: int) -> None:
     tally = Tally()
+    moves = []
     for id, found in runs.items():
         place = shared.dismissed(found)
         tx.execute(_GIVE_UP, (now_us, id))
         if place != found.place:
             tx.execute(_DISMISS, (place[0], id))
             found.move(place, tally)
+            moves.append((found, place))
         tally.ordered(1)
         tally.incomplete(-found.is_incomplete)
     figure.write(tx, tally)
+    group.advance(tx, left(moves), now_us)
 
 
 def _hide(tx: apsw.Connection, paths: Mapping[str, str]) -> None:
@@ -120,4 +124,4 @@ def _hide(tx: apsw.Connection, paths: Mapping[str, str]) -> None:
 
 
 def _arrival(at: int, by: str, rule: str, status: str, error: str, *arrival: object) -> Arrival:
-    return row.to_arrival(arrival, Purge(at / 1_000_000, by, rule, Status(status), error))
+    return row.to_arrival(arrival, purge=Purge(at / 1_000_000, by, rule, Status(status), error))

@@ -8,10 +8,11 @@ import apsw
 
 from wharfinger.ledger import MANY, row
 from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.group import ghost, left, of
 from wharfinger.ledger.history import Told
-from wharfinger.ledger.run import ALONE, POISONED, QUEUED, Ended, Found, cancel_child, lane, lose, replayed
+from wharfinger.ledger.run import ALONE, POISONED, Ended, Found, cancel_child, lane, lose, replayed, restarted
 from wharfinger.ledger.run import cancel as cancelled
-from wharfinger.ledger.sqlite import child, figure, history, purge, rank
+from wharfinger.ledger.sqlite import child, figure, group, history, purge, rank
 from wharfinger.ledger.sqlite.connection import first, rows
 from wharfinger.ledger.sqlite.run import UNCLAIMED, find, named
 from wharfinger.model import Lease
@@ -22,7 +23,7 @@ WHERE id = ?
 """
 
 _REPLAY = f"""
-UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
+UPDATE run SET {UNCLAIMED}, state = ?, status = ?, lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
   checkpoint = json_set(checkpoint, '$.revision', ''), replays = replays + 1, revision = NULL, error = '', transferred = NULL
 WHERE id = ?
 """
@@ -32,7 +33,7 @@ SELECT c.id FROM run p CROSS JOIN run c ON c.parent = p.id
 WHERE p.state = 'cancelled' AND p.waits > 0 AND c.state IN ('ready', 'leased', 'waiting') LIMIT {MANY}
 """
 
-_CANCEL = f"UPDATE run SET {UNCLAIMED}, state = ?, status = ?, error = coalesce(?, error) WHERE id = ?"
+_CANCEL = "UPDATE run SET owner = NULL, claimed = NULL, due = ?, state = ?, status = ?, error = coalesce(?, error) WHERE id = ?"
 
 _IS_OBSOLETE = (  # the condition of index run_spent, word for word
     "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued'"
@@ -51,16 +52,17 @@ def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: in
     """Make them ready, to be claimed alone; one that was alone already has crashed, and may do so only so often."""
     tally = Tally()
     told: list[Told] = []
-    ended: list[Found] = []
+    moves = []
     for found in runs:
         lost = lose(found, cause)
+        moves.append((found, lost.place))
         tx.execute(_TAKE_BACK, (*lost.place, lost.crashes, lost.error, found.id))
         found.move(lost.place, tally)
         told += lost.told
-        ended += [found] if lost.place == POISONED else []
     figure.write(tx, tally)
     history.append(tx, now_us, told)
-    child.ended(tx, ended, now_us)
+    child.ended(tx, [found for found, place in moves if place == POISONED], now_us)
+    group.advance(tx, left(moves), now_us)
 
 
 def obsolete_checkpoints(db: apsw.Connection) -> list[Lease]:
@@ -79,14 +81,16 @@ def replay(tx: apsw.Connection, files: Sequence[str], by: str, now_us: int) -> l
     for id in purge.given_up(tx, files):
         runs.pop(id, None)
     again = [found for found in runs.values() if not found.is_fresh]
-    ranks = rank.enter_again(tx, [found.id for found in again])
-    tx.executemany(_REPLAY, [(lane(found.size), ranks[found.id], found.id) for found in again])
+    ranks = rank.enter_again(tx, [found.id for found in again if found.group is None])
+    places = [(*restarted(found), lane(found.size), ranks.get(found.id, 0), found.id) for found in again]
+    tx.executemany(_REPLAY, places)
     tally = Tally()
     for found in again:
-        found.move(QUEUED, tally)
+        found.move(restarted(found), tally)
         tally.incomplete(-found.is_incomplete)
     figure.write(tx, tally)
     history.append(tx, now_us, [replayed(found, by) for found in again])
+    group.advance(tx, of(again), now_us)
     return [id in runs for id in files]
 
 
@@ -115,7 +119,8 @@ def cancel_children(tx: apsw.Connection, now_us: int) -> list[str]:
 def _end(tx: apsw.Connection, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int) -> None:
     tally = Tally()
     for id, end in ends.items():
-        tx.execute(_CANCEL, (*end.place, end.error, id))
+        tx.execute(_CANCEL, (ghost(runs[id]), *end.place, end.error, id))
         runs[id].move(end.place, tally)
     figure.write(tx, tally)
     history.append(tx, now_us, [end.told for end in ends.values()])
+    group.advance(tx, left((runs[id], end.place) for id, end in ends.items()), now_us)

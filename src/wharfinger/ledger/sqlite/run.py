@@ -16,7 +16,7 @@ UNCLAIMED = "owner = NULL, claimed = NULL, due = NULL"
 _FIND = (
     "SELECT id, state, status, token, tries, crashes, solo, size, due, owner, claimed, "
     "coalesce(checkpoint ->> 'revision', '') <> '', waits, parent, file, input ->> 'pipeline', input ->> 'member', "
-    "state = 'done' AND error <> '' FROM run "
+    "state = 'done' AND error <> '', grp, hold FROM run "
 )
 
 

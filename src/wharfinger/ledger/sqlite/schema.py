@@ -131,7 +131,20 @@ VERSION_9 = """
 CREATE INDEX run_forsaking ON run(id) WHERE state = 'cancelled' AND waits > 0;
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9)
+VERSION_10 = """
+-- Groups of files that are worked on one after another (see ledger.group): whose `turn` it is, and whether a run that failed `hold`s.
+ALTER TABLE run ADD COLUMN grp TEXT;
+ALTER TABLE run ADD COLUMN turn INTEGER;
+ALTER TABLE run ADD COLUMN hold INTEGER;
+CREATE INDEX run_behind ON run(grp, turn) WHERE state = 'behind';
+CREATE UNIQUE INDEX run_active ON run(grp)
+  WHERE grp IS NOT NULL AND parent IS NULL AND (state = 'ready' OR state = 'leased' OR state = 'waiting' AND status <> 'uploaded');
+CREATE INDEX run_kin ON run(grp)
+  WHERE grp IS NOT NULL AND parent IS NOT NULL AND (state = 'ready' OR state = 'leased' OR state = 'waiting');
+CREATE INDEX run_holds ON run(grp, turn) WHERE hold AND (state = 'dead' OR state = 'waiting' AND status = 'uploaded');
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9, VERSION_10)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 

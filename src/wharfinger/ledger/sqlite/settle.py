@@ -8,8 +8,9 @@ import apsw
 
 from wharfinger.ledger import outcome
 from wharfinger.ledger.figure import Tally
+from wharfinger.ledger.group import left
 from wharfinger.ledger.run import Found
-from wharfinger.ledger.sqlite import child, figure, gate, history, rank
+from wharfinger.ledger.sqlite import child, figure, gate, group, history, rank
 from wharfinger.ledger.sqlite.run import UNCLAIMED, named
 from wharfinger.model import Outcome, State
 
@@ -29,6 +30,7 @@ def settle(tx: apsw.Connection, outcomes: Sequence[Outcome], revisions: outcome.
     history.append(tx, now_us, told)
     child.ended(tx, [runs[o.run] for o in accepted.values() if o.state in outcome.ENDS], now_us)
     child.resume(tx, [o.run for o in accepted.values() if outcome.is_waiting(o)], now_us)
+    group.advance(tx, left((runs[o.run], (o.state, o.status)) for o in accepted.values()), now_us)
     return [accepted.get(o.run) is o for o in outcomes]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from wharfinger.ledger import Filter, child, record, tree
+from wharfinger.ledger.group import IS_HOLDER
 from wharfinger.ledger.postgres import (
     PostgresDatabase,
     arrive,
     audit,
     catalog,
+    group,
     history,
     lease,
     namespace,
@@ -42,11 +44,18 @@ STATEMENTS = {
     "outputs": (child.OUTPUTS.replace("?", "%s"), ("R", "C")),
     "fewer": (calling._FEWER, (["R"], [0], [None], [None], [None])),
     "take back": (recover._TAKE_BACK, (["R"], ["ready"], ["queued"], [0], [None])),
-    "replay": (recover._REPLAY, (["R"], [0], [1])),
+    "replay": (recover._REPLAY, (["R"], ["ready"], ["queued"], [0], [1])),
+    "cancel": (recover._CANCEL, (["R"], [None], ["cancelled"], ["failed"], [None])),
+    "groups taken": (group._TAKEN, (["G"],)),
+    "ghosts of groups": (group._GHOSTS, (1, ["G"])),
+    "groups of runs": (group._LOCK, (["R"],)),
+    "next of groups": (group._NEXT, (["G"],)),
+    "next is ready": (group._ADVANCE, (["R"], [1], [None])),
+    "record": (f"{record.COLUMNS} {catalog._BY_TIME} WHERE f.file_id = %s", ("F",)),
+    "holders": (f"{record.COLUMNS} {catalog._BY_RUN} WHERE {IS_HOLDER} ORDER BY r.grp, r.turn LIMIT %s", (20,)),
     "obsolete": (recover._OBSOLETE, ()),
     "drop": (recover._DROP, (["R"], [1])),
     "forsaken": (recover._FORSAKEN, ()),
-    "cancel": (recover._CANCEL, (["R"], ["cancelled"], ["failed"], [None])),
     "kept": (purge._KEPT, (["F"],)),
     "give up": (purge._GIVE_UP, (1, ["F"])),
     "given up": (purge._GIVEN_UP, (["F"],)),
@@ -102,6 +111,23 @@ def test_a_claim_reads_the_queue_in_its_order(ledger: Connections) -> None:
     head = lines[lines.index("CTE head") : lines.index("CTE leased")]
     assert "run_ready" in head
     assert "Sort" not in head
+
+
+@pytest.mark.parametrize(
+    ("name", "indexes"),
+    [
+        ("groups taken", ["run_active", "run_kin", "run_holds"]),
+        ("ghosts of groups", ["run_due"]),
+        ("next of groups", ["run_behind", "run_active", "run_kin", "run_holds"]),
+        ("record", ["run_active", "run_kin", "run_holds"]),
+        ("holders", ["run_holds", "run_behind"]),
+    ],
+)
+def test_whoever_stands_behind_is_found_by_an_index_and_passed_over_by_all_others(
+    ledger: Connections, name: str, indexes: list[str]
+) -> None:
+    lines = plan(ledger, *STATEMENTS[name])
+    assert [index for index in indexes if f"using {index} on run" not in lines] == [], lines
 
 
 @pytest.mark.parametrize("after", ["", "01JXT21Q00DF7R2M55TRJ6Y734"])
