@@ -126,6 +126,28 @@ def test_who_is_signed_in_is_counted_until_they_leave(serving: Serving) -> None:
     wait_until("nobody is", lambda: values(serving).get("wharf_sftp_sessions") == 0)
 
 
+def test_who_signs_in_and_who_is_refused_is_told_and_counted(serving: Serving) -> None:
+    upload(serving, "a.csv")
+    for user in ("bob", "stranger"):
+        with paramiko.SSHClient() as client:
+            client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+            with pytest.raises(paramiko.AuthenticationException):
+                client.connect("127.0.0.1", serving.port, user, SECRET, allow_agent=False, look_for_keys=False)
+
+    def told() -> list[dict[str, Any]]:
+        return [record for record in records(serving) if record["message"].startswith("sign-in")]
+
+    wait_until("all are told", lambda: len(told()) == 3)
+    accepted, wrong, unknown = told()
+    assert (accepted["level"], accepted["user"], accepted["method"]) == ("info", "bob", "publickey")
+    assert accepted["fingerprint"].startswith("SHA256:")
+    assert (wrong["level"], wrong["method"], wrong["why"]) == ("warning", "password", "wrong password")
+    assert (unknown["user"], unknown["why"]) == ("stranger", "no such user, or disabled")
+    assert {each["address"] for each in told()} == {"127.0.0.1"}
+    wait_until("they are counted", lambda: values(serving).get("wharf_sign_ins_total refused") == 2)
+    assert values(serving)["wharf_sign_ins_total accepted"] == 1
+
+
 def test_what_a_killed_worker_counted_stays(serving: Serving) -> None:
     upload(serving, "a.csv")
     wait_until("it is counted", lambda: values(serving).get("wharf_settled_total transferred all") == 1)

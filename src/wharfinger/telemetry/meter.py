@@ -23,6 +23,10 @@ class Meter(Protocol):
         """So many clients are signed in by SFTP now."""
         ...
 
+    def signed_in(self, result: str) -> None:
+        """A client that wanted to sign in by SFTP was accepted or refused."""
+        ...
+
 
 class Silent:
     """A Meter that nobody reads."""
@@ -34,6 +38,9 @@ class Silent:
         """See Meter."""
 
     def sessions(self, count: int) -> None:
+        """See Meter."""
+
+    def signed_in(self, result: str) -> None:
         """See Meter."""
 
 

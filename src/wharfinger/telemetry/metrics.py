@@ -67,7 +67,14 @@ DONE = Metric(
 )
 SESSIONS = Metric("wharf_sftp_sessions", "gauge", "Clients that are signed in by SFTP.")
 
-COUNTED = (SETTLED, STEP, DONE, SESSIONS)
+SIGN_INS = Metric(
+    "wharf_sign_ins_total",
+    "counter",
+    "Connections by SFTP that signed in, or ended without: accepted, refused.",
+    ("result",),
+)
+
+COUNTED = (SETTLED, STEP, DONE, SESSIONS, SIGN_INS)
 """By the processes, as things happen."""
 
 READ = (
@@ -121,6 +128,7 @@ class Instruments:
         self._step = Histogram(STEP.name, STEP.help, STEP.labels, registry=none, buckets=STEP.buckets)
         self._done = Histogram(DONE.name, DONE.help, DONE.labels, registry=none, buckets=DONE.buckets)
         self._sessions = Gauge(SESSIONS.name, SESSIONS.help, registry=none, multiprocess_mode="livesum")
+        self._sign_ins = Counter(SIGN_INS.name, SIGN_INS.help, SIGN_INS.labels, registry=none)
 
     def settled(self, pipeline: str, became: str, seconds: float) -> None:
         """See Meter."""
@@ -135,6 +143,10 @@ class Instruments:
     def sessions(self, count: int) -> None:
         """See Meter."""
         self._sessions.set(count)
+
+    def signed_in(self, result: str) -> None:
+        """See Meter."""
+        self._sign_ins.labels(result).inc()
 
 
 def instruments(directory: Path) -> Meter:

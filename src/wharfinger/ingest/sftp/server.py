@@ -27,6 +27,7 @@ from wharfinger.ingest.sftp.housekeeping import Housekeeping
 from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.ingest.sftp.sentence import sentence
 from wharfinger.ingest.sftp.session import Session
+from wharfinger.ingest.sftp.signin import Attempt, SignIns
 from wharfinger.ingest.sftp.transport import Gangway
 from wharfinger.ingest.sftp.tree import Tree
 from wharfinger.ledger import Database, User
@@ -114,6 +115,7 @@ class Listener:
     def __init__(self, settings: Sftp, intake: Intake, gate: Gate, meter: Meter) -> None:
         self.gate, self.intake, self.passwords = gate, intake, settings.passwords
         self._settings, self._meter = settings, meter
+        self._signins = SignIns(meter)
         self._guests: set[Guest] = set()
         self._signed_in: set[Guest] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -158,6 +160,7 @@ class Listener:
             await asyncio.wait(self._tasks)
         await self.intake.close()
         self.gate.close()
+        self._signins.close()
 
     def welcome(self, guest: Guest) -> None:
         """Somebody has connected."""
@@ -165,11 +168,14 @@ class Listener:
 
     def admit(self, guest: Guest) -> None:
         """Somebody has signed in."""
+        self._signins.accepted(guest.attempt)
         self._signed_in.add(guest)
         self._meter.sessions(len(self._signed_in))
 
     def part(self, guest: Guest) -> None:
         """Somebody has gone."""
+        if guest.attempt.user and guest not in self._signed_in:
+            self._signins.refused(guest.attempt)
         self._guests.discard(guest)
         self._signed_in.discard(guest)
         self._meter.sessions(len(self._signed_in))
@@ -184,6 +190,7 @@ class Listener:
     async def _watch_idle(self) -> None:
         while True:
             await asyncio.sleep(min(self._settings.idle_s / 4, 5))
+            self._signins.look()
             heard_since = asyncio.get_running_loop().time() - self._settings.idle_s
             for guest in list(self._guests):
                 guest.look()
@@ -200,6 +207,7 @@ class Guest(asyncssh.SSHServer):
         self._user: User | None = None
         self._channels: set[Channel] = set()
         self._untaken = 0
+        self.attempt = Attempt()
         self.heard = self._clock()
 
     @property
@@ -235,6 +243,7 @@ class Guest(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
+        self.attempt.address = (conn.get_extra_info("peername") or ("",))[0]
         self._listener.welcome(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -242,19 +251,21 @@ class Guest(asyncssh.SSHServer):
 
     def begin_auth(self, username: str) -> bool:
         self._user = self._listener.gate.user(username)
+        self.attempt.user, self.attempt.is_known = username, self._user is not None
         return True
 
     def public_key_auth_supported(self) -> bool:
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return self._listener.gate.key_opens(self._user, key)
+        opens = self._listener.gate.key_opens(self._user, key)
+        return self.attempt.tried("publickey", opens=opens, fingerprint=key.get_fingerprint())
 
     def password_auth_supported(self) -> bool:
         return self._listener.passwords
 
     async def validate_password(self, username: str, password: str) -> bool:
-        return await self._listener.gate.password_opens(self._user, password)
+        return self.attempt.tried("password", opens=await self._listener.gate.password_opens(self._user, password))
 
     def auth_completed(self) -> None:
         self._listener.admit(self)
