@@ -380,3 +380,9 @@ class ChildRecord:
     error_message: str
     waits: int  # children of its own that have not ended
     due: float | None = None  # when a retry comes, or the lease of the worker ends; epoch s
+    owner: str = ""  # the worker that holds it, while it is leased
+    revision: str = ""  # of its pipeline
+    file_id: str = ""  # of the file that it is done for
+    key: str = ""  # of that file
+    customer_id: str = ""
+    upload_timestamp: float = 0.0  # of that file; epoch s

@@ -615,3 +615,41 @@ def test_bytes_of_a_cancelled_file_are_kept_until_its_family_has_ended(ledger: L
     assert database.purges.order([parent.id], by="ann") == [False]
     ledger.cancel_children()
     assert database.purges.order([parent.id], by="ann") == [True]
+
+
+# -- what people ask
+
+
+def test_child_runs_that_are_not_transferred_are_found_by_what_they_are(ledger: Ledger, catalog: Catalog) -> None:
+    parents = []
+    for n in range(2):
+        arrived(ledger, at=START + n)
+        parents.append(parent_of(ledger, *THREE).id)
+        dead, again, _ = children(ledger, 3)
+        ledger.settle([failed(dead), retried(again, START + 60)])
+    older, newer = parents
+    found = catalog.unsettled(Filter(status=Status.FAILED))
+    assert [(each.file_id, each.member, each.state) for each in found] == [
+        (newer, "a", State.DEAD),
+        (older, "a", State.DEAD),
+    ]
+    assert catalog.unsettled(Filter(status=Status.FAILED), limit=1) == found[:1]
+    assert catalog.unsettled(Filter(status=Status.FAILED), after=found[0].id) == found[1:]
+    assert catalog.unsettled(Filter(status=Status.FAILED), after=older)[1:] == []
+    later = catalog.unsettled(Filter(status=Status.PROCESSING), state=State.READY)
+    assert {(each.member, each.due, each.customer_id) for each in later} == {("b", START + 60, "acme")}
+    assert catalog.unsettled(Filter(status=Status.FAILED, error="no route", pipeline="claims", name="acme/*")) == found
+    assert catalog.unsettled(Filter(status=Status.FAILED, since=START + 1)) == found[:1]
+    for other in ({"error": "x"}, {"customer": "x"}, {"pipeline": "x"}, {"name": "x*"}, {"until": START}):
+        assert catalog.unsettled(replace(Filter(status=Status.FAILED), **other)) == []  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="status"):
+        catalog.unsettled(Filter())
+
+
+def test_a_child_run_is_found_by_its_id_or_a_beginning_of_it(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    file_id = parent_of(ledger, *THREE).id
+    for child in catalog.children(file_id):
+        assert catalog.child(child.id) == catalog.child(child.id[:20]) == child
+        assert (child.file_id, catalog.child(child.id[:10])) == (file_id, None)
+    assert catalog.child(file_id) is None

@@ -79,3 +79,60 @@ def test_check_shows_what_is_called(place: Wharf) -> None:
     assert rows["statements"]["steps"] == ["checksum", "statement (each: statement)", "deliver"]
     assert rows["statement"]["route"] == "what other pipelines hand it"
     assert rows["plain"]["steps"] == ["copies (copies: plain:lake, plain:partner)"]
+
+
+def test_what_an_archive_was_delivered_without_is_seen_wherever_one_looks(place: Wharf) -> None:
+    members = {"a.csv": b"1,2\n", "b.csv.gz": gzip.compress(b"3,4\n")[:-9]}
+    file_id = sent(place, "all.zip", zipped(members))
+    found = ended(place, file_id)
+    assert found["status"] == "transferred"
+    assert str(found["error_message"]).startswith("INCOMPLETE: 1 of 2 members quarantined: b.csv.gz: ")
+    assert not (place.place / "lake").exists()
+    [row] = place("files", "--incomplete", "--json").json
+    assert row["file_id"] == file_id
+    status = place("status", "--json").json
+    assert (status["incomplete"], status["dead"]) == (1, 0)
+    assert "wharf files --incomplete" in place("status").err
+    runs = place("runs", "--state", "dead", "--json").json
+    assert {(run["pipeline"], run["member"], run["file_id"]) for run in runs} == {
+        ("statement", "b.csv.gz", file_id),
+        ("packed", "b.csv.gz", file_id),
+    }
+
+
+def test_a_destination_that_is_down_is_seen_where_the_file_waits(place: Wharf) -> None:
+    (place.place / "outgoing").rmdir()
+    file_id = sent(place, "all.zip", zipped({"a.csv": b"1,2\n"}))
+
+    def retried() -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = place("runs", "--error", "DESTINATION_MISSING", "--json").json
+        return rows
+
+    worker = place.start("worker")
+    try:
+        [run] = wait_until("it is to be tried again", retried)
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+    assert (run["pipeline"], run["file_id"], run["state"]) == ("plain:partner", file_id, "ready")
+    assert run["until"] is not None
+    assert [row["run"] for row in place("runs", "--pipeline", "plain:partner", "--json").json] == [run["run"]]
+    [row] = place("files", "--json").json
+    assert "plain:partner of a.csv: DESTINATION_MISSING" in row["waits"]
+    assert row["until"] is not None
+    assert "DESTINATION_MISSING" in place("status").out
+    shown = place("file", str(run["run"]))
+    assert file_id in shown.out
+    assert "is a child run of this file" in shown.err
+    refused = place("cancel", str(run["run"]))
+    assert f"name the file: {file_id}" in refused.err
+    busy = place("replay", file_id)
+    assert f"{file_id} waits for 1 child run" in busy.err
+    pages = [place("runs", "--limit", "1", "--json").json[0]["run"]]
+    while more := place("runs", "--limit", "1", "--after", pages[-1], "--json").json:
+        pages.append(more[0]["run"])
+    everything = [row["run"] for row in place("runs", "--json").json]
+    assert pages == everything
+    assert len(everything) == 4
+    steps = {row["pipeline"]: row["steps"] for row in place("runs", "--json").json}
+    assert [step["name"] for step in steps["statements"]] == ["checksum", "statement"]

@@ -8,7 +8,7 @@ from wharfinger.cli.session import Session
 from wharfinger.config.words import nearest
 from wharfinger.errors import UsageError
 from wharfinger.ledger import SHORTEST_PREFIX, Accounts, User
-from wharfinger.model import FileRecord
+from wharfinger.model import ChildRecord, FileRecord
 from wharfinger.names import key_fault, shown
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
@@ -53,9 +53,19 @@ def taken(name: str) -> UsageError:
 
 def file(session: Session, file_id: str) -> FileRecord:
     """The file of this id, or of this beginning of one, in capitals or not. Raises UsageError (NOT_FOUND)."""
-    record = session.database.catalog.file(file_id.upper())
-    if record:
-        return record
+    found = run(session, file_id)
+    if isinstance(found, FileRecord):
+        return found
+    said = f"{file_id} is a child run, of the pipeline {found.pipeline}; it goes with its file"
+    raise UsageError(said, code="NOT_FOUND", fix=f"name the file: {found.file_id}")
+
+
+def run(session: Session, file_id: str) -> FileRecord | ChildRecord:
+    """The file, or the child run, of this id, or of this beginning of one. Raises UsageError (NOT_FOUND)."""
+    catalog = session.database.catalog
+    found = catalog.file(file_id.upper()) or catalog.child(file_id.upper())
+    if found:
+        return found
     if len(file_id) < SHORTEST_PREFIX:
         said = f"{file_id!r} is too short to name a file"
         raise UsageError(

@@ -12,13 +12,14 @@ import click
 
 from wharfinger.cli import choose, family, public
 from wharfinger.cli.frame import Verb
+from wharfinger.cli.reason import reason as reasoned
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, document, fields, heading, is_terminal, listing, say
 from wharfinger.cli.timeline import CHILD, timeline
-from wharfinger.cli.why import Why, why
+from wharfinger.cli.why import Why
 from wharfinger.cli.words import dated, number, precise, size, span, stamp
 from wharfinger.ledger import chain
-from wharfinger.model import Event, FileRecord
+from wharfinger.model import ChildRecord, Event, FileRecord
 
 COLUMNS = (
     Column("at", "When", right=True),
@@ -54,14 +55,15 @@ def command(session: Session, file_id: str) -> None:
     """Show all that is known of one file.
 
     Its record, why it waits and until when, where it was delivered, the child runs that its pipelines called, and its
-    history with the time each step took. The first 12 characters of an ID will do.
+    history with the time each step took. The first 12 characters of an ID will do; that of a child run shows its file.
     """
-    record = choose.file(session, file_id)
+    asked = choose.run(session, file_id)
+    record = asked if isinstance(asked, FileRecord) else choose.file(session, asked.file_id)
     events = session.database.catalog.events(record.file_id)
     nodes = [*family.tree(session.database.catalog, record.file_id)]
     broken = chain.verify(events)
     now = time.time()
-    reason = why(record, session.tries, now)
+    reason = reasoned(session, record, now)
     if session.json:
         document(
             {
@@ -73,6 +75,9 @@ def command(session: Session, file_id: str) -> None:
             }
         )
         return
+    if isinstance(asked, ChildRecord):
+        of = f" of {asked.member}" if asked.member else ""
+        say(f"{asked.id} is a child run of this file: {asked.pipeline}{of}, {asked.status}")
     words = _at_terminal(now) if is_terminal(sys.stdout) else IN_PIPE
     fields(_lines(record, reason, now, words))
     family.show(nodes)

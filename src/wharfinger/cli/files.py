@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import Any
+from typing import Any, Generic
 
 import click
 
 from wharfinger.cli import choose, public
 from wharfinger.cli.frame import Verb
-from wharfinger.cli.select import Selection, selecting
+from wharfinger.cli.reason import reason
+from wharfinger.cli.select import R, Selection, identity, selecting
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, listing, say
-from wharfinger.cli.why import why
 from wharfinger.cli.words import clock, epoch, size
 from wharfinger.model import FileRecord
 
@@ -35,34 +35,40 @@ Row = Mapping[str, Any]
 @pass_session
 def command(session: Session, selection: Selection, limit: int, everything: bool, after: str) -> None:
     """List files, newest first."""
-    page = Page(session, selection, None if everything else limit, choose.file(session, after).file_id if after else "")
+    most = None if everything else limit
+    start = choose.file(session, after).file_id if after else ""
+    found = selection.files(session.database.catalog, limit=one_more(most), after=start)
+    page = Page(found, most, lambda record: row(session, record))
     listing(_rows(session, selection, page), columns(time.time()), json=session.json, empty=_empty(selection))
     if page.more:
         say(f"there are more: add --after {page.more}, or --all")
 
 
-class Page:
-    """Some rows of a list; when they have been read, `more` is the file after which the next page starts."""
+def one_more(limit: int | None) -> int | None:
+    """How many are to be looked for, so that a Page can tell whether there are more than its `limit`."""
+    return None if limit is None else limit + 1
 
-    def __init__(self, session: Session, selection: Selection, limit: int | None, after: str) -> None:
-        self._session, self._selection, self._limit, self._after = session, selection, limit, after
+
+class Page(Generic[R]):
+    """Some rows of a list; when they have been read, `more` is the id after which the next page starts."""
+
+    def __init__(self, found: Iterable[R], limit: int | None, row: Callable[[R], Row]) -> None:
+        self._found, self._limit, self._row = found, limit, row
         self.more = ""
 
     def __iter__(self) -> Iterator[Row]:
-        one_more = None if self._limit is None else self._limit + 1
-        found = self._selection.files(self._session.database.catalog, limit=one_more, after=self._after)
         last = ""
-        for n, record in enumerate(found):
+        for n, record in enumerate(self._found):
             if n == self._limit:
                 self.more = last
                 return
-            last = record.file_id
-            yield row(self._session, record)
+            last = identity(record)
+            yield self._row(record)
 
 
 def row(session: Session, record: FileRecord) -> dict[str, Any]:
     """The public record of a file, with why it waits."""
-    return public.file(record, why(record, session.tries, time.time()))
+    return public.file(record, reason(session, record, time.time()))
 
 
 def columns(now: float) -> tuple[Column, ...]:
@@ -94,7 +100,7 @@ def _remarked(row: Row, now: float) -> str:
     return f"{row['key']}\n  {said}" if said else str(row["key"])
 
 
-def _rows(session: Session, selection: Selection, page: Page) -> Iterable[Row]:
+def _rows(session: Session, selection: Selection, page: Page[FileRecord]) -> Iterable[Row]:
     if selection.partial:
         return _partials(session, selection)
     return chain(_partials(session, selection), page) if selection.means_partials else page

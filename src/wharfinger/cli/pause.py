@@ -51,6 +51,6 @@ def _list(session: Session) -> None:
         Column("pipeline", "Paused"),
         Column("since", "Since", lambda row: clock(epoch(row["since"]), now), right=True),
         Column("by", "By"),
-        Column("held", "Files that wait", lambda row: number(row["held"]), right=True),
+        Column("held", "Runs that wait", lambda row: number(row["held"]), right=True),
     )
     listing(rows, columns, json=session.json, empty="no pipeline is paused")

@@ -48,6 +48,22 @@ def file(record: FileRecord, why: Why | None = None) -> dict[str, Any]:
     }
 
 
+def run(record: FileRecord | ChildRecord, why: Why | None = None) -> dict[str, Any]:
+    """A run of a file: its own, or one that its pipelines have called."""
+    if isinstance(record, FileRecord):
+        return {**file(record, why), "run": record.file_id, "parent": None, "member": ""}
+    return {
+        **child(record),
+        "file_id": record.file_id,
+        "key": record.key,
+        "customer_id": record.customer_id,
+        "revision": record.revision,
+        "owner": record.owner,
+        "waits": why.text if why else "",
+        "until": _stamp(why.until if why else None),
+    }
+
+
 def partial(entry: Entry) -> dict[str, Any]:
     """An upload that is not whole yet: a row of the same list, without a file_id."""
     return {

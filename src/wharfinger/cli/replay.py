@@ -18,6 +18,7 @@ from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, listing, progress, say
 from wharfinger.cli.words import many, span
 from wharfinger.ledger import MANY
+from wharfinger.model import State
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|min|h))?")
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -91,11 +92,23 @@ def _paced(files: Sequence[str], rate: float | None) -> Iterator[Sequence[str]]:
         yield files[start : start + size]
 
 
+def _why_busy(session: Session, busy: Sequence[str]) -> str:
+    """Told of the first that says more than that a worker has it."""
+    records = (session.database.catalog.file(file_id) for file_id in busy[:MANY])
+    parent = next((record for record in records if record and record.waits), None)
+    if not parent:
+        return "a worker holds them just now; try again in a moment"
+    waits = many(parent.waits, "child run")
+    if parent.state is State.CANCELLED:
+        return f"{waits} of {parent.file_id} are being cancelled; try again in a moment"
+    return f"{parent.file_id} waits for {waits}; let them end, or first: wharf cancel {parent.file_id}"
+
+
 def _answer(session: Session, found: Sequence[Chosen], again: Sequence[str], busy: Sequence[str]) -> int:
     if session.json:
         document({"matched": [chosen.file_id for chosen in found], "replayed": again, "busy": busy})
     if again:
         say(f"{many(len(again), 'file')} in line again; what becomes of them: wharf status")
     if busy:
-        say(f"{many(len(busy), 'file')} left as they are: a worker holds them just now; try again in a moment")
+        say(f"{many(len(busy), 'file')} left as they are: {_why_busy(session, busy)}")
     return Exit.PARTLY if busy and again else Exit.FAILED if busy else Exit.OK

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from heapq import merge
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from wharfinger.ledger import MANY, Catalog, Filter
-from wharfinger.model import FileRecord, State, Status
+from wharfinger.model import ChildRecord, FileRecord, State, Status
+
+R = TypeVar("R", bound=FileRecord | ChildRecord)
+R_co = TypeVar("R_co", bound=FileRecord | ChildRecord, covariant=True)
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)(?: ago)?")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -74,9 +77,26 @@ class Selection:
 
     def files(self, catalog: Catalog, *, limit: int | None = None, after: str = "") -> Iterator[FileRecord]:
         """The files, newest first."""
-        streams = [_pages(catalog, filter, after, limit) for filter in self._filters()]
+        streams = [_pages(catalog.files, filter, after, limit) for filter in self._filters()]
         found = merge(*streams, key=lambda r: (r.upload_timestamp, r.file_id), reverse=True)
         return islice((record for record in found if self._fits(record)), limit)
+
+    def child_runs(self, catalog: Catalog, *, limit: int | None = None, after: str = "") -> Iterator[ChildRecord]:
+        """The child runs that fit and have not ended well, those of the newest files first."""
+        if self.unrouted or self.incomplete or self.partial:
+            return iter(())
+        state = State.DEAD if self.dead else State.WAITING if self.held else self.state
+        if state is not self.state and self.state is not None:
+            return iter(())
+        wanted = {self.filter.status} if self.filter.status else {*Status}
+        statuses = wanted & {*STATUSES[state]} if state else wanted
+        if self.held:
+            statuses &= {Status.QUEUED}
+        streams = [
+            _pages(partial(catalog.unsettled, state=state), replace(self.filter, status=status), after, limit)
+            for status in statuses - {Status.TRANSFERRED, Status.UPLOADED}
+        ]
+        return islice(merge(*streams, key=lambda r: (r.upload_timestamp, r.id), reverse=True), limit)
 
     def _filters(self) -> list[Filter]:
         if self.dead and not self.filter.status:
@@ -103,6 +123,12 @@ class Selection:
 def in_state(selection: Selection, state: State) -> Selection:
     """Those of the selection whose run is in this state."""
     return replace(selection, state=state)
+
+
+def until(selection: Selection, at: float) -> Selection:
+    """Those of the selection that were uploaded before `at` (epoch s)."""
+    given = selection.filter.until
+    return replace(selection, filter=replace(selection.filter, until=at if given is None else min(at, given)))
 
 
 def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,7 +171,7 @@ _OPTIONS = (
     ),
     click.option("--dead", is_flag=True, help="Only dead letters: failed or quarantined."),
     click.option("--unrouted", is_flag=True, help="Only files that no pipeline took."),
-    click.option("--held", is_flag=True, help="Only files that wait because their pipeline is paused."),
+    click.option("--held", is_flag=True, help="Only what waits because its pipeline is paused."),
     click.option(
         "--incomplete", is_flag=True, help="Only files transferred without some of the child runs they called."
     ),
@@ -160,10 +186,19 @@ _OPTIONS = (
 )
 
 
-def _pages(catalog: Catalog, filter: Filter, after: str, limit: int | None) -> Iterator[FileRecord]:
+class _Verb(Protocol[R_co]):
+    def __call__(self, filter: Filter, /, *, limit: int, after: str) -> Sequence[R_co]: ...
+
+
+def _pages(verb: _Verb[R], filter: Filter, after: str, limit: int | None) -> Iterator[R]:
     size = MANY if limit is None else min(max(limit, 1), MANY)
-    while page := catalog.files(filter, limit=size, after=after):
+    while page := verb(filter, limit=size, after=after):
         yield from page
         if len(page) < size:
             return
-        after = page[-1].file_id
+        after = identity(page[-1])
+
+
+def identity(record: FileRecord | ChildRecord) -> str:
+    """The id of its run: of a file's own, the file's."""
+    return record.id if isinstance(record, ChildRecord) else record.file_id

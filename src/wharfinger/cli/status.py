@@ -89,7 +89,16 @@ def _oldest(session: Session, counts: Counts) -> FileRecord | None:
     until = counts.oldest_ready + 0.001
     pages = [session.database.catalog.files(Filter(status=status, until=until), limit=10) for status in WAITING]
     waiting = [record for page in pages for record in page if record.state in (State.READY, State.BEHIND)]
-    return min(waiting, key=lambda record: record.upload_timestamp, default=None)
+    return min(waiting, key=lambda record: record.upload_timestamp, default=None) or _oldest_parent(session, until)
+
+
+def _oldest_parent(session: Session, until: float) -> FileRecord | None:
+    """The file for which a child run has been ready for longest."""
+    catalog = session.database.catalog
+    filters = [Filter(status=status, until=until) for status in WAITING if status is not Status.UPLOADED]
+    ready = [child for filter in filters for child in catalog.unsettled(filter, state=State.READY, limit=10)]
+    oldest = min(ready, key=lambda child: child.upload_timestamp, default=None)
+    return catalog.file(oldest.file_id) if oldest else None
 
 
 def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
@@ -108,7 +117,7 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         why = f": {oldest['key']}: {remark(oldest, now)}" if oldest else ""
         yield "oldest waiting", span(found["oldest_waiting_s"]) + why
     if found["paused"]:
-        yield "paused", f"{', '.join(found['paused'])}; {many(found['held'], 'file')} held"
+        yield "paused", f"{', '.join(found['paused'])}; {many(found['held'], 'run')} held"
     yield "unrouted", number(found["unrouted"])
     yield "dead letters", number(found["dead"])
     if found["incomplete"]:

@@ -24,17 +24,37 @@ class Line:
 
 
 def timeline(events: Sequence[Event], instant: Callable[[float], str]) -> Iterator[Line]:
-    """The lines, oldest first; `instant` puts a time (epoch s) into words."""
+    """The lines, oldest first; `instant` puts a time (epoch s) into words. A claim is told by the event that ends it."""
     before: float | None = None
+    for at, event, is_claim in _told(events):
+        if is_claim:
+            kind = f"{CHILD if event.kind.startswith(CHILD) else ''}claimed"
+            said = (f"by {event.data.get('owner', '?')}", *_child(event.data))
+            yield Line(instant(at), kind, _since(before, at), said)
+        else:
+            yield from _steps(event.data.get("steps", ()))
+            yield Line(instant(at), event.kind, _since(before, at), tuple(_said(event.data, instant)))
+        before = at
+
+
+def _told(events: Sequence[Event]) -> list[tuple[float, Event, bool]]:
+    """Each event with its time, and before all that came after it, each claim."""
+    found: list[tuple[float, Event, bool]] = []
     for event in events:
         claimed = event.data.get("claimed")
         if claimed is not None:
-            kind = f"{CHILD if event.kind.startswith(CHILD) else ''}claimed"
-            yield Line(instant(claimed), kind, _since(before, claimed), (f"by {event.data.get('owner', '?')}",))
-            before = claimed
-        yield from _steps(event.data.get("steps", ()))
-        yield Line(instant(event.at), event.kind, _since(before, event.at), tuple(_said(event.data, instant)))
-        before = event.at
+            place = len(found)
+            while place and found[place - 1][0] > claimed:
+                place -= 1
+            found.insert(place, (claimed, event, True))
+        found.append((event.at, event, False))
+    return found
+
+
+def _child(data: Mapping[str, Any]) -> Iterator[str]:
+    """Which child run it is of."""
+    if data.get("child"):
+        yield f"{data['child']}" + (f" of {data['member']}" if data.get("member") else "") + f", run {data['run']}"
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
@@ -48,9 +68,8 @@ def _said(data: Mapping[str, Any], instant: Callable[[float], str]) -> Iterator[
         yield f"by {data['source']}" + (f", user {data['user']}" if data.get("user") else "")
     if data.get("by"):
         yield f"by {data['by']}"
-    if data.get("child"):
-        yield f"{data['child']}" + (f" of {data['member']}" if data.get("member") else "") + f", run {data['run']}"
-    elif data.get("pipeline"):
+    yield from _child(data)
+    if data.get("pipeline") and not data.get("child"):
         yield f"pipeline {data['pipeline']}"
     if data.get("children"):
         yield f"{many(len(data['children']), 'child run')} by {data['step']}"

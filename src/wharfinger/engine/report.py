@@ -38,7 +38,8 @@ def _tell(run: Run, outcome: Outcome, meter: Meter, now: float) -> None:
     arrival, became, seconds = run.arrival, _became(outcome), max(0.0, now - run.arrival.at)
     level = LEVELS["incomplete" if became == "transferred" and outcome.failure else became]
     if run.child:  # the file has one line of its own, when its own run ends
-        became, level = f"child.{became}", min(level, logging.INFO if level > logging.INFO else logging.DEBUG)
+        is_amiss = level > logging.INFO or became == "retry"
+        became, level = f"child.{became}", logging.INFO if is_amiss else logging.DEBUG
     meter.settled(outcome.pipeline, became, seconds)
     for step in outcome.steps:
         if step.outcome != "skipped":

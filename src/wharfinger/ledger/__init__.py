@@ -261,6 +261,19 @@ class Catalog(Protocol):
         """The runs that this run has called, by id; `after` is the last id of the page before."""
         ...
 
+    def child(self, id: str) -> ChildRecord | None:
+        """The child run of this id; a unique beginning of it, of at least SHORTEST_PREFIX characters, will do."""
+        ...
+
+    def unsettled(
+        self, filter: Filter, *, state: State | None = None, limit: int = 100, after: str = ""
+    ) -> list[ChildRecord]:
+        """
+        The child runs of a status other than `transferred`, which the filter must name, and in this state: those of the newest files
+        first; `after` is the last id of the page before, of a run or a file. Pipeline, revision and error are the run's own.
+        """
+        ...
+
     def counts(self) -> Counts:
         """How many files and runs there are in each state."""
         ...

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
 
-from wharfinger.ledger import MANY, TROUBLES, row
+from wharfinger.ledger import MANY, TROUBLES, Filter, row
 from wharfinger.ledger.figure import Place
 from wharfinger.ledger.history import Told
+from wharfinger.ledger.record import conditions, is_led_by_status, rest
 from wharfinger.ledger.run import Found
 from wharfinger.model import ENDED, Call, Checkpoint, Child, ChildRecord, Delivered, Family, State, Status
 
@@ -108,15 +110,55 @@ def _who(input: str) -> str:
     return str(made["member"] or made["pipeline"])
 
 
-CHILDREN = """
-SELECT id, parent, input, size, state, status, tries + crashes, error, waits, due
-FROM run WHERE parent = ? AND id > ? ORDER BY id LIMIT ?
+RECORD = """
+SELECT r.id, r.parent, r.input, r.size, r.state, r.status, r.tries + r.crashes, r.error, r.waits, r.due, r.owner, v.revision,
+  f.file_id, f.key, f.customer, f.at
+FROM run r JOIN file f ON f.file_id = r.file LEFT JOIN revision v ON v.n = r.revision
 """
+"""The columns of a child's record: `r` is its run, `f` the file, `v` the revision."""
+
+CHILDREN = f"{RECORD} WHERE r.parent = ? AND r.id > ? ORDER BY r.id LIMIT ?"
+ONE = f"{RECORD} WHERE r.id BETWEEN ? AND ? AND r.file IS NOT NULL LIMIT 2"
+
+
+def unsettled(filter: Filter, state: State | None, limit: int, after: str, **dialect: str) -> tuple[str, list[Any]]:
+    """The statement for a page of child runs: led by the index on status; `dialect` as for `record.conditions`."""
+    if not is_led_by_status(filter):
+        raise ValueError("child runs are found by a status, other than transferred")
+    wanted = [*conditions(rest(filter, after), "r.at", **dialect)]
+    if state:
+        wanted.append(("r.state = ?", state))
+    if after:
+        wanted.append(("(r.at, r.id) < (SELECT at, id FROM run WHERE id = ?)", after))
+    where = "".join(f" AND {condition}" for condition, _ in wanted)
+    sql = (
+        f"{RECORD} WHERE r.status <> 'transferred' AND r.file IS NOT NULL{where} ORDER BY r.at DESC, r.id DESC LIMIT ?"
+    )
+    return sql, [*(str(value) if isinstance(value, StrEnum) else value for _, value in wanted), limit]
 
 
 def record(found: tuple[Any, ...]) -> ChildRecord:
-    """The record of a row of CHILDREN."""
-    id, parent, input, size, state, status, attempts, error, waits, due = found
+    """The record of a row with the columns RECORD."""
+    id, parent, input, size, state, status, attempts, error, waits, due, owner, revision, *file = found
+    file_id, key, customer, at = file
     made = orjson.loads(input)
-    where = (id, parent, made["pipeline"], made["step"], made["member"], size)
-    return ChildRecord(*where, State(state), Status(status), attempts, error, waits, row.seconds(due))
+    return ChildRecord(
+        id=id,
+        parent=parent,
+        pipeline=made["pipeline"],
+        step=made["step"],
+        member=made["member"],
+        size=size,
+        state=State(state),
+        status=Status(status),
+        attempts=attempts,
+        error_message=error,
+        waits=waits,
+        due=row.seconds(due),
+        owner=owner or "",
+        revision=revision or "",
+        file_id=file_id,
+        key=key,
+        customer_id=customer,
+        upload_timestamp=at / 1_000_000,
+    )

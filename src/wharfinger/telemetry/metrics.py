@@ -90,7 +90,7 @@ READ = (
         "Files that were transferred without some of the child runs they called, until they are replayed or purged.",
     ),
     Metric("wharf_unrouted_files", "gauge", "Files that no pipeline takes."),
-    Metric("wharf_held_files", "gauge", "Files that wait because their pipeline is paused."),
+    Metric("wharf_held_files", "gauge", "Runs of files, and child runs, that wait because their pipeline is paused."),
     Metric("wharf_purged_files_total", "counter", "Files whose bytes were removed for good."),
     Metric("wharf_purged_bytes_total", "counter", "Bytes of these files."),
     Metric("wharf_purging_files", "gauge", "Files whose bytes are about to be removed; soon 0 again."),

@@ -54,7 +54,22 @@ def test_what_happened_to_a_child_says_whose_it_is() -> None:
     whose = {"run": "01KJMQ", "child": "rows", "member": "2026/a.csv"}
     told = [*timeline([event(1, NOW, "child.transferred", claimed=NOW, owner="w", pipeline="rows", **whose)], stamp)]
     assert [line.event for line in told] == ["child.claimed", "child.transferred"]
-    assert told[1].text == ("rows of 2026/a.csv, run 01KJMQ",)
+    assert [line.text for line in told] == [
+        ("by w", "rows of 2026/a.csv, run 01KJMQ"),
+        ("rows of 2026/a.csv, run 01KJMQ",),
+    ]
+
+
+def test_a_claim_is_told_before_what_happened_under_it() -> None:
+    spawned = event(2, NOW + 2, "spawned", step="each", children=["A", "B"])
+    waiting = event(3, NOW + 3, "waiting", claimed=NOW + 1, owner="w")
+    told = [*timeline([event(1, NOW, "arrived"), spawned, waiting], stamp)]
+    assert [(line.event, line.took) for line in told] == [
+        ("arrived", ""),
+        ("claimed", "+1 s"),
+        ("spawned", "+1 s"),
+        ("waiting", "+1 s"),
+    ]
 
 
 def test_children_that_were_made_are_counted() -> None:

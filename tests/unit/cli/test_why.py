@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rig.records import NOW, record
 from wharfinger.cli.why import why
-from wharfinger.model import State, Status
+from wharfinger.model import ChildRecord, State, Status
 
 TRIES = {"claims": 3}
 
@@ -54,3 +54,27 @@ def test_who_waits_for_children_says_for_how_many() -> None:
     reason = why(record(state=State.WAITING, status=Status.PROCESSING, waits=3), TRIES, NOW)
     assert reason is not None
     assert (reason.text, reason.next) == ("3 child runs to end", f"wharf file {record().file_id}")
+
+
+def test_who_waits_for_children_says_which_holds_it_up_why_and_until_when() -> None:
+    worst = ChildRecord(
+        id="R",
+        parent="P",
+        pipeline="claims",
+        step="each",
+        member="b.gz",
+        size=1,
+        state=State.READY,
+        status=Status.PROCESSING,
+        attempts=1,
+        error_message="HOST_DOWN: host is down",
+        waits=0,
+        due=NOW + 14,
+    )
+    reason = why(record(state=State.WAITING, status=Status.PROCESSING, waits=3), TRIES, NOW, worst)
+    assert reason is not None
+    assert (
+        reason.text
+        == "3 child runs to end; claims of b.gz: HOST_DOWN: host is down; failed before; try 2 of 3 comes at"
+    )
+    assert reason.until == NOW + 14

@@ -12,7 +12,7 @@ from wharfinger.ledger.group import IS_HOLDER
 from wharfinger.ledger.postgres import figure, history
 from wharfinger.ledger.postgres.connection import Connections, first, rows
 from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
-from wharfinger.model import ChildRecord, Event, FileRecord
+from wharfinger.model import ChildRecord, Event, FileRecord, State
 
 _BY_TIME = "FROM file f JOIN run r ON r.id = f.file_id LEFT JOIN revision v ON v.n = r.revision"
 _BY_RUN = "FROM run r JOIN file f ON f.file_id = r.id LEFT JOIN revision v ON v.n = r.revision"
@@ -50,6 +50,20 @@ class PostgresCatalog:
         """See Catalog."""
         sql = child.CHILDREN.replace("?", "%s")
         return [child.record(r) for r in self._connections.read(lambda db: rows(db, sql, run, after, limit))]
+
+    def child(self, id: str) -> ChildRecord | None:
+        """See Catalog."""
+        until = id + "\U0010ffff" if len(id) >= SHORTEST_PREFIX else id
+        found = self._connections.read(lambda db: rows(db, child.ONE.replace("?", "%s"), id, until))
+        return child.record(found[0]) if len(found) == 1 else None
+
+    def unsettled(
+        self, filter: Filter, *, state: State | None = None, limit: int = 100, after: str = ""
+    ) -> list[ChildRecord]:
+        """See Catalog."""
+        filter = replace(filter, name=pattern(filter.name))
+        sql, values = child.unsettled(filter, state, limit, after, name="f.key ~ ?", error="strpos(r.error, ?) > 0")
+        return [child.record(r) for r in self._connections.read(lambda db: rows(db, sql.replace("?", "%s"), *values))]
 
     def counts(self) -> Counts:
         """See Catalog."""

@@ -10,7 +10,7 @@ from wharfinger.ledger.group import IS_HOLDER
 from wharfinger.ledger.record import COLUMNS, NEWEST, OLDEST, conditions, is_led_by_status, record, rest
 from wharfinger.ledger.sqlite import figure, history
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
-from wharfinger.model import ChildRecord, Event, FileRecord
+from wharfinger.model import ChildRecord, Event, FileRecord, State
 
 _BY_TIME = "FROM file f CROSS JOIN run r ON r.id = f.file_id LEFT JOIN revision v ON v.n = r.revision"
 _BY_RUN = "FROM run r CROSS JOIN file f ON f.file_id = r.id LEFT JOIN revision v ON v.n = r.revision"
@@ -52,6 +52,21 @@ class SqliteCatalog:
         """See Catalog."""
         with self._connections.reading() as db:
             return [child.record(r) for r in rows(db, child.CHILDREN, run, after, limit)]
+
+    def child(self, id: str) -> ChildRecord | None:
+        """See Catalog."""
+        until = id + "\U0010ffff" if len(id) >= SHORTEST_PREFIX else id
+        with self._connections.reading() as db:
+            found = rows(db, child.ONE, id, until)
+        return child.record(found[0]) if len(found) == 1 else None
+
+    def unsettled(
+        self, filter: Filter, *, state: State | None = None, limit: int = 100, after: str = ""
+    ) -> list[ChildRecord]:
+        """See Catalog."""
+        sql, values = child.unsettled(filter, state, limit, after, name="f.key GLOB ?", error="instr(r.error, ?)")
+        with self._connections.reading() as db:
+            return [child.record(r) for r in rows(db, sql.replace("JOIN file", "CROSS JOIN file"), *values)]
 
     def counts(self) -> Counts:
         """See Catalog."""

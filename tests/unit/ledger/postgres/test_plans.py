@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wharfinger.ledger import Filter, child, record, tree
@@ -22,13 +24,18 @@ from wharfinger.ledger.postgres import (
 )
 from wharfinger.ledger.postgres import child as calling
 from wharfinger.ledger.postgres.connection import Connections
-from wharfinger.model import Status
+from wharfinger.model import State, Status
 
 SMALL = {"figure", "turn", "revision"}
 """A few hundred rows at most."""
 
 HOW = {"owner": "o", "now": 1, "deadline": 2, "size": 3, "lane": 0, "limit": 4}
 BELOW = {"top": "a", "to": "b"}
+
+
+def _numbered(asked: tuple[str, list[Any]]) -> tuple[str, tuple[Any, ...]]:
+    return asked[0].replace("?", "%s"), tuple(asked[1])
+
 
 STATEMENTS = {
     "heads": (lease._HEADS, HOW),
@@ -39,6 +46,8 @@ STATEMENTS = {
     "owned": (run._FIND + recover._OWNED, ("o",)),
     "kin": (run._FIND + run.KIN, (["R"], ["R"])),
     "children of": (child.CHILDREN.replace("?", "%s"), ("R", "", 10)),
+    "child": (child.ONE.replace("?", "%s"), ("R", "S")),
+    "child runs": _numbered(child.unsettled(Filter(status=Status.FAILED), State.DEAD, 10, "R", name="", error="")),
     "family": (child.COUNTS.replace("?", "%s"), ("R", "C")),
     "dead children": (child.TROUBLED.replace("?", "%s"), ("R", "C")),
     "outputs": (child.OUTPUTS.replace("?", "%s"), ("R", "C")),
