@@ -114,6 +114,13 @@ def test_backlog_benchmark_drains_all_that_arrived(reachable, ledger):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ledger", ["sqlite", pytest.param("postgres", marks=needs_postgres)])
+def test_groups_benchmark_leaves_in_line_what_is_behind(reachable, ledger):
+    counts = run_small("groups", reachable, "--ledger", ledger)["counts"]
+    assert counts == {"behind": 299, "leased": 1}
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("ledger", ["sqlite", pytest.param("postgres", marks=needs_postgres)])
 def test_soak_benchmark_delivers_all_that_it_sent_and_looks_at_memory_and_log(reachable, ledger):
