@@ -67,7 +67,7 @@ def sail(root: Path, sent: Mapping[str, bytes], storm: Storm, *, harms: int) -> 
             part = {name: sent[name] for name in [*sent][n::NODES]}
             heard = {"acknowledged": landed.add, "may_send": storm.paced(part)}
             clients.append(
-                threads.submit(upload, part, first / "key", node.keeper.port, seconds=200 + 5 * harms, **heard)
+                threads.submit(upload, part, first / "key", node.keeper.port, seconds=300 + 30 * harms, **heard)
             )
         for lot in range(harms):
             storm.progress = (lot + 1) / harms
