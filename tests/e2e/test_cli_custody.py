@@ -216,6 +216,7 @@ def test_doctor_finds_nothing_wrong_with_a_sound_installation(wharf: Wharf) -> N
     wharf("users", "add", "bob", "--customer", "acme", "--password", stdin="correct horse battery\n")
     said = wharf("doctor")
     assert said.code == 0, said
+    assert "all is well\nwharf does not serve here" in said.err
     assert set(findings(wharf).values()) == {"ok"}
 
 

@@ -396,6 +396,7 @@ def test_of_a_house_that_is_served_on_every_port_nothing_is_wrong(house: House) 
     assert "wharf answers Prometheus" in said["metrics"]
     assert "wharf serves here" in said["workers"]
     assert house.wharf("status", "--json").json["serves"] is True
+    assert "does not serve" not in house.doctor().err
 
 
 def serving(house: House) -> subprocess.Popen[str]:

@@ -37,6 +37,8 @@ def command(session: Session) -> int:
     Looked at: configuration, directories, disk, ledger, workers, pauses, groups, store, users, host keys, signing keys,
     checkpoints, ports, sources, destinations, clock.
     """
+    from wharfinger import app
+
     findings = list(examine(session))
     broken = [finding for finding in findings if finding.verdict == "fail"]
     if session.json:
@@ -44,6 +46,8 @@ def command(session: Session) -> int:
     else:
         listing([asdict(finding) for finding in findings], COLUMNS, json=False)
     say(_summary(findings))
+    if not broken and not app.is_served(session.settings):
+        say("wharf does not serve here: nothing is received or delivered until it does (wharf serve)")
     return Exit.FAILED if broken else Exit.OK
 
 
