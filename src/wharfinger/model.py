@@ -224,6 +224,16 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Clash:
+    """Two children, by member or pipeline, have delivered different bytes under one name: what came first is replaced."""
+
+    destination: str
+    key: str
+    one: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """What became of the children of one call."""
 
@@ -234,6 +244,7 @@ class Family:
     incomplete: int = 0  # of those transferred: they went on without children of their own
     troubles: tuple[tuple[str, Status, str], ...] = ()  # (member or pipeline, status, error) of the first that have one
     delivered: tuple[Delivered, ...] = ()  # by the first of them
+    clash: Clash | None = None  # the first that there is
 
     @property
     def count(self) -> int:

@@ -25,7 +25,7 @@ from rig.databases import (
     waiting,
 )
 from wharfinger.ledger import MANY, TROUBLES, Catalog, Database, Filter, Ledger, chain
-from wharfinger.model import Checkpoint, Family, FileRecord, Lease, Run, State, Status
+from wharfinger.model import Checkpoint, Clash, Failure, Family, FileRecord, Lease, Outcome, Run, State, Status
 
 THREE = (a_child("a"), a_child("b"), a_child("c"))
 
@@ -312,6 +312,53 @@ def test_a_family_says_how_each_child_ended(ledger: Ledger) -> None:
         ("c", Status.QUARANTINED, "MALFORMED: not gzip"),
     }
     assert (family.delivered, family.count) == (delivered, 4)
+
+
+def test_a_family_tells_which_of_its_children_delivered_other_bytes_under_one_name(ledger: Ledger) -> None:
+    arrived(ledger)
+    run = parent_of(ledger, *THREE)
+    one, two, three = children(ledger, 3)
+    ledger.settle([delivering(one, "x", "1"), delivering(two, "y", "2"), delivering(three, "x", "3")])
+    assert ledger.families([(run.id, "CALL")])[0].clash == Clash("archive", "x", "a", "c")
+
+
+def test_the_same_bytes_under_one_name_and_others_under_others_clash_with_nothing(ledger: Ledger) -> None:
+    arrived(ledger)
+    run = parent_of(ledger, *THREE)
+    one, two, three = children(ledger, 3)
+    ledger.settle([delivering(one, "x", "1"), delivering(two, "y", "2"), delivering(three, "x", "1")])
+    assert ledger.families([(run.id, "CALL")])[0].clash is None
+
+
+def delivering(run: Run, key: str, sha256: str) -> Outcome:
+    done = transferred(run)
+    return replace(done, delivered=(replace(done.delivered[0], key=key, sha256=sha256),))
+
+
+def test_files_that_went_on_without_children_are_counted_until_they_run_again(
+    ledger: Ledger, catalog: Catalog, database: Database
+) -> None:
+    arrivals = arrived(ledger, 2)
+    failure = Failure("INCOMPLETE", "1 of 3 members quarantined: b: MALFORMED: not gzip", "each")
+    ledger.settle([replace(transferred(run), failure=failure) for run in ledger.claim("worker", 2, 30)])
+    assert catalog.counts().incomplete == 2
+    found = record(catalog, arrivals[0].file_id)
+    assert (found.status, found.error_message) == (Status.TRANSFERRED, f"INCOMPLETE: {failure.message}")
+    ledger.replay([arrivals[0].file_id])
+    assert catalog.counts().incomplete == 1
+    database.purges.order([arrivals[1].file_id], by="ann")
+    assert catalog.counts().incomplete == 0
+
+
+def test_a_child_that_went_on_without_children_makes_its_family_incomplete(ledger: Ledger, catalog: Catalog) -> None:
+    arrived(ledger)
+    run = parent_of(ledger, *THREE[:2])
+    one, two = children(ledger, 2)
+    ledger.settle([replace(transferred(one), failure=Failure("INCOMPLETE", "1 of 2 ...")), transferred(two)])
+    [family] = ledger.families([(run.id, "CALL")])
+    assert (family.transferred, family.incomplete) == (2, 1)
+    assert family.troubles == (("a", Status.TRANSFERRED, "INCOMPLETE: 1 of 2 ..."),)
+    assert catalog.counts().incomplete == 0
 
 
 def test_a_family_tells_few_troubles_and_counts_all(ledger: Ledger) -> None:

@@ -38,6 +38,14 @@ SEEDS = [
         "test_ledger_children_model.py::test_a_ledger_does_with_families_what_its_model_does[sqlite-15]",
     ),
     (
+        ledger.takes_one_name_for_another,
+        "test_ledger_children.py::test_a_family_tells_which_of_its_children_delivered_other_bytes_under_one_name[sqlite]",
+    ),
+    (
+        ledger.never_counts_down,
+        "test_ledger_children.py::test_files_that_went_on_without_children_are_counted_until_they_run_again[sqlite]",
+    ),
+    (
         ledger.forgets_whose_turn_it_is,
         "test_groups.py::test_a_group_that_was_held_goes_on_when_the_file_is_cancelled[sqlite-failed]",
     ),

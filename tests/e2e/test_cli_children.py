@@ -136,3 +136,12 @@ def test_a_destination_that_is_down_is_seen_where_the_file_waits(place: Wharf) -
     assert len(everything) == 4
     steps = {row["pipeline"]: row["steps"] for row in place("runs", "--json").json}
     assert [step["name"] for step in steps["statements"]] == ["checksum", "statement"]
+
+
+def test_two_members_with_one_name_are_not_passed_over_in_silence(place: Wharf) -> None:
+    members = {"a/one.csv": b"1,2\n", "a/one.csv.gz": gzip.compress(b"3,4\n", mtime=0)}
+    found = ended(place, sent(place, "all.zip", zipped(members)))
+    assert found["status"] == "quarantined"
+    assert str(found["error_message"]).startswith("NAME_REPEATED: ")
+    for name in members:
+        assert name in str(found["error_message"])

@@ -222,7 +222,9 @@ class Execution:
         amiss = shortfall(family, "member" if stage.bound.kind == "each" else "child run")
         self._facts[stage.name] = {**_told(family), **({SHORTFALL: amiss} if amiss else {})}
         self.delivered = [*self.delivered, *family.delivered][:MANY]
-        if stage.bound.on_child_failure == "fail" and family.failed + family.quarantined:
+        if family.clash:
+            self.fault = Fault.of_clash(family.clash, stage.name)
+        elif stage.bound.on_child_failure == "fail" and family.failed + family.quarantined:
             self.fault = Fault.of_children(family, stage.name)
 
     def _run(self, stage: Stage) -> Result:

@@ -12,7 +12,8 @@ from typing import Literal
 from wharfinger.config.settings import Retry
 from wharfinger.engine import retry
 from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, Unreachable, WharfingerError
-from wharfinger.model import Failure, Family, State, Status
+from wharfinger.model import Clash, Failure, Family, State, Status
+from wharfinger.names import shown
 
 LENGTH = 500
 """Characters kept of a message."""
@@ -43,6 +44,13 @@ class Fault:
         bad = family.failed + family.quarantined
         said = f"{bad:,} of {family.count:,} child {'run' if family.count == 1 else 'runs'} did not succeed: {whose}"
         return cls("final" if family.failed else "rejected", Failure("CHILD_FAILED", _cut(said), step))
+
+    @classmethod
+    def of_clash(cls, clash: Clash, step: str) -> Fault:
+        """What it means that children have delivered under one name, by which nobody can tell them apart."""
+        said = f"{shown(clash.one)} and {shown(clash.other)} were both delivered as {shown(clash.key)}, where one has replaced the other"
+        fix = "let the key's template tell them apart, by {folder} and {name}; wharf replay delivers both"
+        return cls("rejected", Failure("NAME_REPEATED", _cut(f"{said}; {fix}"), step))
 
 
 def shortfall(family: Family, noun: str) -> str:

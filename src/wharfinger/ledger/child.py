@@ -15,7 +15,7 @@ from wharfinger.ledger.figure import Place
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.record import conditions, is_led_by_status, rest
 from wharfinger.ledger.run import Found
-from wharfinger.model import ENDED, Call, Checkpoint, Child, ChildRecord, Delivered, Family, State, Status
+from wharfinger.model import ENDED, Call, Checkpoint, Child, ChildRecord, Clash, Delivered, Family, State, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,22 @@ SELECT input, status, error FROM run WHERE parent = ? AND call = ? AND state IN 
 ORDER BY state, id LIMIT {TROUBLES}
 """  # noqa: S608
 OUTPUTS = f"SELECT output FROM run WHERE parent = ? AND call = ? AND output <> '[]' ORDER BY id LIMIT {MANY}"  # noqa: S608
-"""What a family is made of."""
+CLASH = """
+SELECT d.value ->> 'destination', d.value ->> 'key', min(r.input), max(r.input) FROM run r, {deliveries}
+WHERE r.parent = ? AND r.call = ? AND r.output <> '[]'
+GROUP BY d.value ->> 'destination', d.value ->> 'bucket', d.value ->> 'key'
+HAVING count(DISTINCT r.id) > 1 AND count(DISTINCT d.value ->> 'sha256') > 1 ORDER BY 1, 2 LIMIT 1
+"""
+"""What a family is made of; `deliveries` are the elements of the JSON array `r.output`, each as `d.value`."""
 
 
 def family(
     counts: Iterable[tuple[str, str, bool, int]],
     troubled: Iterable[tuple[str, str, str]],
     outputs: Iterable[tuple[str]],
+    clashes: Iterable[tuple[str, str, str, str]],
 ) -> Family:
-    """The rows of COUNTS, TROUBLED and OUTPUTS in words."""
+    """The rows of COUNTS, TROUBLED, OUTPUTS and CLASH in words."""
     found: Counter[str] = Counter()
     for state, status, has_error, n in counts:
         end = _end((State(state), Status(status)))
@@ -93,7 +100,8 @@ def family(
         delivered += row.to_delivered(orjson.loads(output))
     troubles = tuple((_who(input), Status(status), error) for input, status, error in troubled)
     ends = found["pending"], found["transferred"], found["failed"], found["quarantined"], found["incomplete"]
-    return Family(*ends, troubles, tuple(delivered[:MANY]))
+    clash = next((Clash(where, key, _who(one), _who(other)) for where, key, one, other in clashes), None)
+    return Family(*ends, troubles, tuple(delivered[:MANY]), clash)
 
 
 def _end(place: Place) -> str:

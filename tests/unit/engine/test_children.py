@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -370,6 +371,29 @@ def test_what_went_missing_further_down_is_told_of_the_file(yard: Yard) -> None:
     assert yard.catalog.counts().incomplete == 1
     assert yard.database.purges.order([record.file_id], by="me") == [True]
     assert yard.catalog.counts().incomplete == 0
+
+
+@pytest.mark.parametrize("failure", ["fail", "continue"])
+def test_two_members_that_are_delivered_under_one_name_are_told_and_the_file_goes_no_further(
+    yard: Yard, failure: str
+) -> None:
+    [arrival] = yard.land({"all.zip": zipped({"a/one.csv": b"1", "b/one.csv": b"2", "c/two.csv": b"3"})})
+    pipeline = a_pipeline(call("box", kind="each", failure=failure), LAKE)
+    drain(yard.worker(pipeline, called(call("rows"), name="box"), called(OUT, name="rows")))
+    record = yard.records()["all.zip"]
+    assert (record.status, record.attempts) == (Status.QUARANTINED, 1)
+    assert record.error_message.startswith("NAME_REPEATED: ")
+    assert {*re.findall(r"'[^']*'", record.error_message)} == {"'a/one.csv'", "'b/one.csv'", "'acme/one.csv'"}
+    assert yard.lake() == {}
+    outcome = receipts(record, yard.catalog.events(arrival.file_id)).outcome
+    assert outcome
+    assert (outcome["code"], len(outcome["deliveries"])) == ("NAME_REPEATED", 3)
+
+
+def test_the_same_bytes_under_one_name_are_no_loss(yard: Yard) -> None:
+    yard.land({"all.zip": zipped({"a/one.csv": b"1", "b/one.csv": b"1"})})
+    drain(yard.worker(a_pipeline(call("rows", kind="each")), called(OUT, name="rows")))
+    assert (yard.statuses(), yard.visible()) == ({"all.zip": "transferred"}, {"acme/one.csv": b"1"})
 
 
 def test_a_child_is_tried_again_by_the_rules_of_its_own_pipeline_and_alone(yard: Yard) -> None:

@@ -34,6 +34,7 @@ FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %
 
 _CALLS = "SELECT id, call FROM run WHERE id = ANY(%s::text[])"
 _ADOPT = "UPDATE run SET call = %s WHERE id = ANY(%s::text[])"
+CLASH = shared.CLASH.format(deliveries="json_array_elements(r.output::json) AS d(value)")
 _MORE = "UPDATE run SET waits = waits + %s WHERE id = %s"
 
 _FEWER = """
@@ -115,5 +116,5 @@ def ended(tx: Transaction, ended: Sequence[Found], waiting: Collection[str], run
 
 def family(db: Transaction, run: str, call: str) -> Family:
     """What became of the children of one call."""
-    asked = (sql.replace("?", "%s") for sql in (shared.COUNTS, shared.TROUBLED, shared.OUTPUTS))
+    asked = (sql.replace("?", "%s") for sql in (shared.COUNTS, shared.TROUBLED, shared.OUTPUTS, CLASH))
     return shared.family(*(rows(db, sql, run, call) for sql in asked))

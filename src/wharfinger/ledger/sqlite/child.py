@@ -30,6 +30,7 @@ WHERE id = ?
 
 _CALLS = f"SELECT id, call FROM run {NAMED}"
 _ADOPT = f"UPDATE run SET call = ? {NAMED}"
+_CLASH = shared.CLASH.format(deliveries="json_each(r.output) AS d")
 _MORE = "UPDATE run SET waits = waits + ? WHERE id = ?"
 _FEWER = "UPDATE run SET waits = waits - ? WHERE id = ?"
 _RESUME = f"UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', rank = ? WHERE id = ?"
@@ -92,4 +93,5 @@ def resume(tx: apsw.Connection, runs: Sequence[str], now_us: int) -> None:
 
 def family(db: apsw.Connection, run: str, call: str) -> Family:
     """What became of the children of one call."""
-    return shared.family(*(rows(db, sql, run, call) for sql in (shared.COUNTS, shared.TROUBLED, shared.OUTPUTS)))
+    asked = (shared.COUNTS, shared.TROUBLED, shared.OUTPUTS, _CLASH)
+    return shared.family(*(rows(db, sql, run, call) for sql in asked))

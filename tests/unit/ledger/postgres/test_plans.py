@@ -50,6 +50,7 @@ STATEMENTS = {
     "child runs": _numbered(child.unsettled(Filter(status=Status.FAILED), State.DEAD, 10, "R", name="", error="")),
     "family": (child.COUNTS.replace("?", "%s"), ("R", "C")),
     "dead children": (child.TROUBLED.replace("?", "%s"), ("R", "C")),
+    "clash": (calling.CLASH.replace("?", "%s"), ("R", "C")),
     "outputs": (child.OUTPUTS.replace("?", "%s"), ("R", "C")),
     "fewer": (calling._FEWER, (["R"], [0], [None], [None], [None])),
     "take back": (recover._TAKE_BACK, (["R"], ["ready"], ["queued"], [0], [None])),
