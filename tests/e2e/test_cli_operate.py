@@ -251,7 +251,7 @@ def test_doctor_tells_who_answers_for_the_metrics(wharf: Wharf) -> None:
         port = str(other.getsockname()[1])
         threading.Thread(target=lambda: other.accept()[0].close(), daemon=True).start()
         assert findings(wharf, WHARF_METRICS__PORT=port)["metrics"]["verdict"] == "fail"
-    assert "nothing answers" in findings(wharf, WHARF_METRICS__PORT=port)["metrics"]["text"]
+    assert "is not running" in findings(wharf, WHARF_METRICS__PORT=port)["metrics"]["text"]
     assert "metrics" not in findings(wharf)
 
 
