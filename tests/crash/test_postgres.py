@@ -16,14 +16,15 @@ import pytest
 
 from rig import postgres
 from rig.account import Account, calm
-from rig.databases import Clock, an_arrival, arrived, claimed, failed, lease, transferred
+from rig.databases import Clock, a_call, a_child, an_arrival, arrived, claimed, failed, lease, retried, transferred
+from rig.databases import waiting as waiting_for
 from rig.serving import Keeper, prepare
 from rig.severing import Severing
 from rig.uploading import upload
 from rig.waiting import wait_until
 from wharfinger.errors import Busy, LedgerError
 from wharfinger.ledger import Entry, Filter, User, chain
-from wharfinger.ledger.postgres import PostgresDatabase, connection
+from wharfinger.ledger.postgres import PostgresDatabase, connection, figure
 from wharfinger.model import Run, Status, ulid
 
 pytestmark = pytest.mark.slow
@@ -248,6 +249,49 @@ def test_a_process_that_is_stopped_in_a_claim_keeps_nobody_from_anything(url: st
     assert (run.id, run.token) == (scene.ready, 1)
     stopped.close()
     scene.database.close()
+
+
+class Relay:
+    """Somebody whose files call children, are tried again and end: all that enters the queue, and leaves it, in few verbs."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.database = PostgresDatabase(url)
+        self.ledger, self.name, self.random = self.database.ledger, name, random.Random(name)
+
+    def __call__(self, until: float) -> None:
+        while time.monotonic() < until:
+            self.ledger.arrive([self._arrival() for _ in range(4)])
+            runs = self.ledger.claim(self.name, 8, 30)
+            fresh = [run for run in runs if run.child is None and run.token == 1]
+            self.ledger.spawn([a_call(run, a_child("a"), a_child("b"), id=run.id) for run in fresh])
+            self.ledger.settle([waiting_for(run) if run in fresh else self._end(run) for run in runs])
+        self.database.close()
+
+    def _arrival(self) -> Any:
+        version = ulid(time.time(), self.random.getrandbits(80))
+        return an_arrival(f"{self.name}/{version}", version=version, customer=self.random.choice("abcd"))
+
+    def _end(self, run: Run) -> Any:
+        return retried(run, time.time()) if self.random.random() < 0.3 else transferred(run)
+
+
+def test_whoever_enters_the_queue_and_whoever_counts_never_lock_each_other_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares are locked before sums, and each in one order. A deadlock would be retried, after a standstill of a second."""
+    for sql in ("_ADD", "_SERVE"):
+        monkeypatch.setattr(figure, sql, getattr(figure, sql).replace(f"%% {figure.SLOTS}", "%% 1"))
+    with postgres.Server(deadlock_timeout="1s") as server:
+        url = postgres.schema(tmp_path, server.url)
+        relays = [Relay(url, f"r{n}") for n in range(4)]
+        until = time.monotonic() + 6
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(relay, until) for relay in relays]:
+                done.result(60)
+        assert "deadlock detected" not in (server.folder / "log").read_text()
+        scene = PostgresDatabase(url)
+        assert len(scene.catalog.files(Filter(status=Status.TRANSFERRED), limit=10_000)) > 20
+        scene.close()
 
 
 class Labour:

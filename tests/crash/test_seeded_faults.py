@@ -79,6 +79,11 @@ SEEDS = [
         "assert [False] == [True]",
     ),
     (
+        postgres.counts_before_it_ranks,
+        "test_postgres.py::test_whoever_enters_the_queue_and_whoever_counts_never_lock_each_other_out",
+        "deadlock detected",
+    ),
+    (
         postgres.waits_for_what_others_hold,
         "test_postgres.py::test_an_idle_transaction_holds_up_its_own_rows_alone",
         "Busy",

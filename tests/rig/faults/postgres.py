@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.postgres import arrive, connection, figure, group, lease, queue, recover, schema
+from wharfinger.ledger.postgres import arrive, connection, figure, group, lease, queue, rank, recover, schema
 from wharfinger.ledger.postgres.connection import Transaction
+from wharfinger.ledger.rank import Work
 
 
 def claims_what_is_held() -> None:
@@ -48,6 +51,17 @@ def does_not_wait_for_a_dead_owner() -> None:
 def denies_what_is_being_recorded() -> None:
     """A file that somebody is about to record is unknown."""
     queue.unknown = lambda tx, files: {*files} - arrive.known(tx, files)
+
+
+def counts_before_it_ranks() -> None:
+    """Sums are locked before the shares of customers."""
+    honest = rank.enter
+
+    def enter(tx: Transaction, work: Sequence[Work]) -> list[int]:
+        tx.execute("UPDATE figure SET value = value WHERE name = 'bytes'")
+        return honest(tx, work)
+
+    rank.enter = enter
 
 
 def sorts_by_language() -> None:

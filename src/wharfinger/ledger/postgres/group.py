@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.group import FIRST_BEHIND, GHOSTS, HAS_TURN, IS_TAKEN, Turn, names, turns
-from wharfinger.ledger.postgres import figure, rank
 from wharfinger.ledger.postgres.connection import Transaction, columns, locked
 from wharfinger.model import Arrival, State, Status
 from wharfinger.telemetry import crash
@@ -31,8 +30,7 @@ SELECT g.name, r.id, r.status FROM {_GROUPS} CROSS JOIN LATERAL (SELECT * FROM r
 WHERE {HAS_TURN}
 """
 _ADVANCE = """
-UPDATE run SET state = 'ready', rank = next.rank, due = next.due
-FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS next(id, rank, due) WHERE run.id = next.id
+UPDATE run SET state = 'ready', due = next.due FROM unnest(%s::text[], %s::bigint[]) AS next(id, due) WHERE run.id = next.id
 """
 
 
@@ -59,19 +57,19 @@ def enter(tx: Transaction, arrivals: Sequence[Arrival], now_us: int) -> list[Tur
     return turns(arrivals, taken, ghosts, [n for (n,) in numbers])
 
 
-def advance(tx: Transaction, groups: Sequence[str], now_us: int) -> None:
-    """Of each of these groups, which are locked, make the next one ready if it is its turn. It pays for its place as new work does."""
+def advance(tx: Transaction, groups: Sequence[str], now_us: int, tally: Tally) -> list[str]:
+    """
+    Of each of these groups, which are locked, make the next one ready if it is its turn. Answers which: they enter the queue, and pay for
+    their places as new work does.
+    """
     if not groups:
-        return
+        return []
     crash.point("ledger.advancing")
     asked = tx.execute(_NEXT, ([*groups],)), tx.execute(_GHOSTS, (now_us, [*groups]))
     found = asked[0].fetchall()
     ghosts: dict[str, int] = dict(asked[1].fetchall())
-    if not found:
-        return
-    ranks = rank.enter_again(tx, [id for _, id, _ in found])
-    tx.execute(_ADVANCE, columns([(id, ranks[id], ghosts.get(name)) for name, id, _ in found]))
-    tally = Tally()
+    if found:
+        tx.execute(_ADVANCE, columns([(id, ghosts.get(name)) for name, id, _ in found]))
     for _, _, status in found:
         tally.moved((State.BEHIND, Status(status)), (State.READY, Status(status)))
-    figure.write(tx, tally)
+    return [id for _, id, _ in found]

@@ -8,7 +8,7 @@ from wharfinger.ledger import MANY, row
 from wharfinger.ledger import purge as shared
 from wharfinger.ledger.figure import Tally
 from wharfinger.ledger.group import left
-from wharfinger.ledger.postgres import figure, group, history, tree
+from wharfinger.ledger.postgres import figure, group, history, rank, tree
 from wharfinger.ledger.postgres.connection import Connections, Transaction, columns, rows
 from wharfinger.ledger.postgres.run import named
 from wharfinger.ledger.run import Found
@@ -129,8 +129,8 @@ def _give_up(tx: Transaction, runs: Mapping[str, Found], now_us: int) -> None:
         tx.execute(_DISMISS, columns([(id, str(state)) for id, (state, _) in changed.items()]))
     for id, place in changed.items():
         runs[id].move(place, tally)
+    rank.enter_again(tx, group.advance(tx, left((runs[id], place) for id, place in changed.items()), now_us, tally))
     figure.write(tx, tally)
-    group.advance(tx, left((runs[id], place) for id, place in changed.items()), now_us)
 
 
 def _hide(tx: Transaction, paths: Mapping[str, str]) -> None:

@@ -1,4 +1,9 @@
-"""Fair turns (see ledger.rank) as rows."""
+"""
+Fair turns (see ledger.rank) as rows.
+
+So that no two transactions wait for each other, each locks runs first, then the shares of all customers in one statement, then in
+another the sums that it changes (see figure).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,10 @@ SELECT r.id, f.customer, f.cost, r.file, r.size FROM run r JOIN file f ON f.file
 WHERE r.id = ANY(%s::text[])
 """
 
+_GIVE = (
+    "UPDATE run SET rank = given.rank FROM unnest(%s::text[], %s::bigint[]) AS given(id, rank) WHERE run.id = given.id"
+)
+
 
 def enter(tx: Transaction, work: Sequence[Work]) -> list[int]:
     """The ranks of work that enters the queue in this order. Locks the customers' shares."""
@@ -28,9 +37,8 @@ def enter(tx: Transaction, work: Sequence[Work]) -> list[int]:
     return ranks(work, last)
 
 
-def enter_again(tx: Transaction, ids: Sequence[str]) -> dict[str, int]:
-    """The ranks of runs that enter the queue once more, for a retry or a replay: they pay as new work does."""
-    if not ids:
-        return {}
-    work = to_work(rows(tx, _COST, [*ids]))
-    return dict(zip(work, enter(tx, [*work.values()])))
+def enter_again(tx: Transaction, ids: Sequence[str]) -> None:
+    """Give ranks to runs, locked, that enter the queue once more, for a retry or a replay: they pay as new work does."""
+    if ids:
+        work = to_work(rows(tx, _COST, [*ids]))
+        tx.execute(_GIVE, columns([*zip(work, enter(tx, [*work.values()]))]))

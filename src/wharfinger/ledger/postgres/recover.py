@@ -27,9 +27,9 @@ WHERE run.id = lost.id
 """
 
 _REPLAY = f"""
-UPDATE run SET {UNCLAIMED}, state = again.state, status = again.status, lane = again.lane, rank = again.rank, tries = 0, crashes = 0,
+UPDATE run SET {UNCLAIMED}, state = again.state, status = again.status, lane = again.lane, tries = 0, crashes = 0,
   solo = 0, resumes = false, replays = replays + 1, revision = NULL, error = '', transferred = NULL
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::integer[], %s::bigint[]) AS again(id, state, status, lane, rank)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::integer[]) AS again(id, state, status, lane)
 WHERE run.id = again.id
 """
 
@@ -83,11 +83,12 @@ def take_back(tx: Transaction, runs: Sequence[Found], cause: str, now_us: int) -
         told += lost.told
         ended += [found] if lost.place == POISONED else []
     tx.execute(_TAKE_BACK, columns(changes))
+    parents = sorted(fewer(ended))
+    ready = child.ended(tx, ended, (), named(tx, parents), tally) if parents else []
+    history.append(tx, now_us, [*told, *child.resumed(ready)], heads)
+    following = group.advance(tx, left(moves), now_us, tally)
+    rank.enter_again(tx, [*(found.id for found in ready), *following])
     figure.write(tx, tally)
-    if parents := sorted(fewer(ended)):
-        told += child.ended(tx, ended, (), named(tx, parents))
-    history.append(tx, now_us, told, heads)
-    group.advance(tx, left(moves), now_us)
 
 
 def obsolete_checkpoints(db: Transaction) -> list[Lease]:
@@ -122,16 +123,16 @@ def replay(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[
 def _start_again(tx: Transaction, runs: Sequence[Found], by: str, now_us: int) -> None:
     ids = [found.id for found in runs]
     heads = history.heads(tx, ids)
-    ranks = rank.enter_again(tx, [found.id for found in runs if found.group is None])
-    places = [(found.id, *map(str, restarted(found)), lane(found.size), ranks.get(found.id, 0)) for found in runs]
+    places = [(found.id, *map(str, restarted(found)), lane(found.size)) for found in runs]
     tx.execute(_REPLAY, columns(places))
     tally = Tally()
     for found in runs:
         found.move(restarted(found), tally)
         tally.incomplete(-found.is_incomplete)
-    figure.write(tx, tally)
     history.append(tx, now_us, [replayed(found, by) for found in runs], heads)
-    group.advance(tx, of(runs), now_us)
+    following = group.advance(tx, of(runs), now_us, tally)
+    rank.enter_again(tx, [*(found.id for found in runs if found.group is None), *following])
+    figure.write(tx, tally)
 
 
 def cancel(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[bool]:
@@ -156,7 +157,7 @@ def cancel_children(tx: Transaction, now_us: int) -> list[str]:
     runs = with_kin(tx, wanted) if wanted else {}
     ends = {id: end for id in wanted if _is_forsaken(runs, id) and (end := cancel_child(runs[id]))}
     if ends:
-        _end(tx, runs, ends, now_us, child.ended(tx, [runs[id] for id in ends], (), runs))
+        _end(tx, runs, ends, now_us)
     return [*ends]
 
 
@@ -165,15 +166,16 @@ def _is_forsaken(runs: Mapping[str, Found], id: str) -> bool:
     return runs[runs[id].parent or ""].state == State.CANCELLED
 
 
-def _end(
-    tx: Transaction, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int, told: Sequence[Told] = ()
-) -> None:
-    heads = history.heads_of(tx, [runs[id] for id in ends])
+def _end(tx: Transaction, runs: Mapping[str, Found], ends: Mapping[str, Ended], now_us: int) -> None:
+    ended = [runs[id] for id in ends]
+    heads = history.heads_of(tx, ended)
     changes = [(id, ghost(runs[id]), *map(str, end.place), end.error) for id, end in ends.items()]
     tx.execute(_CANCEL, columns(changes))
     tally = Tally()
     for id, end in ends.items():
         runs[id].move(end.place, tally)
+    ready = child.ended(tx, ended, (), runs, tally)
+    history.append(tx, now_us, [*(end.told for end in ends.values()), *child.resumed(ready)], heads)
+    following = group.advance(tx, left((runs[id], end.place) for id, end in ends.items()), now_us, tally)
+    rank.enter_again(tx, [*(found.id for found in ready), *following])
     figure.write(tx, tally)
-    history.append(tx, now_us, [*(end.told for end in ends.values()), *told], heads)
-    group.advance(tx, left((runs[id], end.place) for id, end in ends.items()), now_us)

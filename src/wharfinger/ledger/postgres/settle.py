@@ -15,10 +15,9 @@ from wharfinger.model import Outcome, State
 
 _SETTLE = f"""
 UPDATE run SET {UNCLAIMED.replace("due = NULL", "due = o.due")}, state = o.state, status = o.status, tries = run.tries + o.tries,
-  revision = o.revision, error = o.error, transferred = o.transferred, rank = coalesce(o.rank, run.rank),
-  output = o.output
+  revision = o.revision, error = o.error, transferred = o.transferred, output = o.output
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::bigint[],
-  %s::bigint[], %s::text[]) AS o(id, state, status, due, tries, revision, error, transferred, rank, output)
+  %s::text[]) AS o(id, state, status, due, tries, revision, error, transferred, output)
 WHERE run.id = o.id
 """
 
@@ -31,12 +30,16 @@ def settle(tx: Transaction, outcomes: Sequence[Outcome], revisions: outcome.Revi
     runs = with_kin(tx, sorted({o.run for o in outcomes}))
     heads = history.heads_of(tx, runs.values())
     accepted, told = outcome.judge(outcomes, runs, revisions)
+    tally = Tally()
     if accepted:
-        _write(tx, [*accepted.values()], runs, revisions, now_us)
+        _write(tx, [*accepted.values()], runs, revisions, now_us, tally)
     ended = [runs[o.run] for o in accepted.values() if o.state in outcome.ENDS]
-    told += child.ended(tx, ended, {o.run for o in accepted.values() if outcome.is_waiting(o)}, runs)
-    history.append(tx, now_us, told, heads)
-    group.advance(tx, left((runs[o.run], (o.state, o.status)) for o in accepted.values()), now_us)
+    ready = child.ended(tx, ended, {o.run for o in accepted.values() if outcome.is_waiting(o)}, runs, tally)
+    history.append(tx, now_us, [*told, *child.resumed(ready)], heads)
+    following = group.advance(tx, left((runs[o.run], (o.state, o.status)) for o in accepted.values()), now_us, tally)
+    again = [o.run for o in accepted.values() if outcome.enters_again(o)]
+    rank.enter_again(tx, [*again, *(found.id for found in ready), *following])
+    figure.write(tx, tally)
     return [accepted.get(o.run) is o for o in outcomes]
 
 
@@ -46,17 +49,13 @@ def _write(
     runs: Mapping[str, Found],
     revisions: outcome.Revisions,
     now_us: int,
+    tally: Tally,
 ) -> None:
-    ranks = rank.enter_again(tx, [o.run for o in outcomes if outcome.enters_again(o)])
-    tally = Tally()
     changes = []
     for o in outcomes:
         runs[o.run].move((o.state, o.status), tally)
         tally.incomplete(outcome.is_incomplete(o, runs[o.run]))
         at = now_us if o.state == State.DONE else None
         what = (outcome.due(o), int(outcome.is_try(o)), outcome.number(o, revisions), outcome.error(o))
-        changes.append(
-            (o.run, str(o.state), str(o.status), *what, at, ranks.get(o.run), outcome.output(o, runs[o.run]))
-        )
+        changes.append((o.run, str(o.state), str(o.status), *what, at, outcome.output(o, runs[o.run])))
     tx.execute(_SETTLE, columns(changes))
-    figure.write(tx, tally)
