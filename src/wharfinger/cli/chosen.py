@@ -26,6 +26,7 @@ class Chosen(NamedTuple):
     """As much of a file as is kept of each, since there may be a million."""
 
     file_id: str
+    at: float  # when it was uploaded; epoch s
     size: int  # bytes
     status: Status
     has_ended: bool
@@ -37,6 +38,7 @@ class Chosen(NamedTuple):
         """What is kept of this record."""
         return cls(
             record.file_id,
+            record.upload_timestamp,
             record.size,
             record.status,
             record.has_ended,

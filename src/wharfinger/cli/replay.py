@@ -75,7 +75,8 @@ def _replay(session: Session, found: Sequence[Chosen], rate: float | None, again
     cancelled = {chosen.file_id for chosen in found if chosen.is_cancelled}
     ledger = session.database.ledger
     with progress("Replaying", len(found)) as advance:
-        for group in _paced([chosen.file_id for chosen in reversed(found)], rate):
+        oldest_first = sorted(found, key=lambda chosen: (chosen.at, chosen.file_id))
+        for group in _paced([chosen.file_id for chosen in oldest_first], rate):
             for file_id, done in zip(group, cancel.replay(session.store, ledger, group, actor(), cancelled=cancelled)):
                 (again if done else busy).append(file_id)
             session.wake(group)
