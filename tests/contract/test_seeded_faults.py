@@ -35,7 +35,7 @@ SEEDS = [
     (ledger.forgets_who_waits, "test_ledger_children.py::test_a_parent_waits_for_the_last_of_its_children"),
     (
         ledger.counts_one_child_for_all,
-        "test_ledger_children_model.py::test_a_ledger_does_with_families_what_its_model_does[sqlite-15]",
+        "test_ledger_children_model.py::test_a_ledger_does_with_families_what_its_model_does[sqlite-100]",
     ),
     (
         ledger.takes_one_name_for_another,
