@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Watch:
         self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0 or _libc.inotify_add_watch(self._fd, bytes(directory), _MOVED_TO | _CLOSE_WRITE) < 0:
             raise OSError(ctypes.get_errno(), "inotify")
+        self._close = weakref.finalize(self, os.close, self._fd)  # the system has few for each user
         self.moved: Counter[str] = Counter()
         self.written: Counter[str] = Counter()
 
@@ -38,4 +40,4 @@ class Watch:
                 at += 16 + length
 
     def close(self) -> None:
-        os.close(self._fd)
+        self._close()
