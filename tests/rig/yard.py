@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wharfinger.config.entry import Retry, Route
 from wharfinger.config.order import Grouping, unordered
-from wharfinger.config.settings import BoundBranch, BoundCall, BoundStep, Pipeline, Retry, Route
+from wharfinger.config.settings import BoundBranch, BoundCall, BoundStep, Pipeline
 from wharfinger.engine.lifeline import Lifeline
 from wharfinger.engine.worker import Worker
 from wharfinger.errors import Rejected, Transient

@@ -13,7 +13,8 @@ from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, document, fields, heading, listing, say
 
 if TYPE_CHECKING:
-    from wharfinger.config.settings import BoundCall, BoundStep, Pipeline, Route, Settings
+    from wharfinger.config.entry import Route
+    from wharfinger.config.settings import BoundCall, BoundStep, Pipeline, Settings
 
 PIPELINES = (
     Column("pipeline", "Pipeline"),

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wharfinger.config.editor import schema
+    from wharfinger.config.field import option
     from wharfinger.config.loading import load, read
     from wharfinger.config.page import reference
-    from wharfinger.config.settings import option
 
 __all__ = ["load", "option", "read", "reference", "schema"]
 
-_HOMES = {"load": "loading", "option": "settings", "read": "loading", "reference": "page", "schema": "editor"}
+_HOMES = {"load": "loading", "option": "field", "read": "loading", "reference": "page", "schema": "editor"}
 
 
 def __getattr__(name: str) -> Any:

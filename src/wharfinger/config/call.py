@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from wharfinger.config.check import Check
+from wharfinger.config.entry import KINDS, StepEntry
 from wharfinger.config.known import Bound, Known, add, compiled
 from wharfinger.config.node import Trail
-from wharfinger.config.settings import KINDS, BoundBranch, BoundCall, BoundStep, StepEntry
+from wharfinger.config.settings import BoundBranch, BoundCall, BoundStep
 from wharfinger.config.words import nearest, shown
 
 DEPTH = 5

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from wharfinger.config.check import adapter, described
+from wharfinger.config.entry import KINDS
 from wharfinger.config.known import StepKind
-from wharfinger.config.settings import KINDS, Document
+from wharfinger.config.settings import Document
 
 _NOTES = ("description", "default", "examples", "unit")
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from wharfinger.config.entry import STEPS
 from wharfinger.config.node import Trail
 from wharfinger.config.place import NAMES
-from wharfinger.config.settings import STEPS
 
 Schema = Mapping[str, Any]
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar, cast
 
 from wharfinger.config import call, document
 from wharfinger.config.check import Check
+from wharfinger.config.entry import PipelineEntry
 from wharfinger.config.environment import overlay
 from wharfinger.config.known import Bound, Known, StepKind
 from wharfinger.config.mistake import Mistakes
 from wharfinger.config.node import Node
 from wharfinger.config.pipeline import bind, resolve
-from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, PipelineEntry, Settings
+from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, Settings
 from wharfinger.config.words import found, nearest, shown
 from wharfinger.errors import ConfigError
 

@@ -15,7 +15,7 @@ from wharfinger.config.settings import Document
 _OPENING = """\
 # Configuration
 
-<!-- Made from the declarations in src/wharfinger/config/settings.py: edit those, then run
+<!-- Made from the declarations in src/wharfinger/config/settings.py and entry.py: edit those, then run
      WHARF_REGENERATE=1 .venv/bin/python -m pytest tests/unit/config -->
 
 One file, `wharf.yaml`, says everything that is not about a single user: listeners, store, ledger, customers, destinations,

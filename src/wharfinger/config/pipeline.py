@@ -9,9 +9,10 @@ from typing import Any
 from wharfinger.config import call, canonical, condition, glob
 from wharfinger.config.check import Check
 from wharfinger.config.condition import Condition
+from wharfinger.config.entry import PipelineEntry, Route, StepEntry
 from wharfinger.config.known import Bound, Known, StepKind, add, compiled
 from wharfinger.config.node import Node, Trail
-from wharfinger.config.settings import BoundCall, BoundStep, Destination, Pipeline, PipelineEntry, Route, StepEntry
+from wharfinger.config.settings import BoundCall, BoundStep, Destination, Pipeline
 from wharfinger.config.words import nearest, shown
 from wharfinger.errors import ConfigError
 

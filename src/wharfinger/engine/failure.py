@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from wharfinger.config.settings import Retry
+from wharfinger.config.entry import Retry
 from wharfinger.engine import retry
 from wharfinger.errors import Busy, NameRefused, NoSpace, Rejected, StoreError, Transient, Unreachable, WharfingerError
 from wharfinger.model import Clash, Failure, Family, State, Status

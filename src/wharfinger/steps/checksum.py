@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Protocol
 
 from isal import isal_zlib
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.errors import Rejected
 from wharfinger.names import shown
 from wharfinger.steps import Output, Reader, Result, Scratch, Step

@@ -15,7 +15,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import Annotated, Any, Literal
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.steps import Output, Reader, Result, Scratch, Step
 
 PIECE = 1 << 20  # bytes read at once

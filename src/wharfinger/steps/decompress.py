@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.errors import Rejected
 from wharfinger.names import shown
 from wharfinger.steps import Output, Reader, Result, Scratch, Step

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.errors import Rejected
 from wharfinger.names import shown
 from wharfinger.steps import Output, Reader, Result, Scratch, Step

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.errors import Rejected, Transient
 from wharfinger.names import shown
 

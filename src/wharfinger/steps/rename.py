@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.steps import Output, Reader, Result, Scratch, Step
 from wharfinger.steps.template import Template, makes_name
 

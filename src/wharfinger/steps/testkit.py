@@ -106,7 +106,7 @@ def check(step: Step) -> None:
         "it needs a version": not step.version,
         "its help must be one sentence that ends in a full stop": not re.fullmatch(r"[A-Z][^\n]*\.", step.help),
         "its options must be a frozen dataclass": not _is_frozen(step.options),
-        f"these options have no help (use config.settings.option): {unexplained}": bool(unexplained),
+        f"these options have no help (use config.option): {unexplained}": bool(unexplained),
         "it needs some time": step.seconds <= 0,
     }
     if broken := [mistake for mistake, is_so in mistakes.items() if is_so]:

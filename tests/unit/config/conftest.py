@@ -11,7 +11,8 @@ import pytest
 from pydantic import Field
 
 from wharfinger import config
-from wharfinger.config.settings import Settings, option
+from wharfinger.config.field import option
+from wharfinger.config.settings import Settings
 from wharfinger.errors import ConfigError
 from wharfinger.steps import Result, Step
 

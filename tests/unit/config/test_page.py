@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wharfinger import config
-from wharfinger.config import settings
+from wharfinger.config import entry, settings
 from wharfinger.steps import BUILTIN
 from wharfinger.steps.registry import Registry
 
@@ -25,11 +25,11 @@ WRITTEN = [
     settings.Workers,
     settings.Customer,
     settings.Destination,
-    settings.PipelineEntry,
-    settings.StepEntry,
-    settings.Branch,
-    settings.Route,
-    settings.Retry,
+    entry.PipelineEntry,
+    entry.StepEntry,
+    entry.Branch,
+    entry.Route,
+    entry.Retry,
     settings.Order,
 ]
 

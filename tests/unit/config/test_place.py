@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from wharfinger.config.entry import Retry
 from wharfinger.config.loading import read
 from wharfinger.config.place import DEFAULTS, KEYS, TRIES, Glance, glance
-from wharfinger.config.settings import Document, Retry
+from wharfinger.config.settings import Document
 from wharfinger.steps.registry import Registry
 
 TEXT = """\

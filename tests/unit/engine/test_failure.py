@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from wharfinger.config.settings import Retry
+from wharfinger.config.entry import Retry
 from wharfinger.engine import failure
 from wharfinger.engine.failure import RESPITE_S, Fate, Fault, fate
 from wharfinger.errors import (

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from wharfinger.config.settings import Pipeline, Retry, Route
+from wharfinger.config.entry import Retry, Route
+from wharfinger.config.settings import Pipeline
 from wharfinger.engine import router
 from wharfinger.model import Arrival, Child
 

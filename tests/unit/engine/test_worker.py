@@ -15,7 +15,7 @@ from rig.draining import drain
 from rig.losing import lose_answer
 from rig.waiting import wait_until
 from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
-from wharfinger.config.settings import Retry, Route
+from wharfinger.config.entry import Retry, Route
 from wharfinger.engine.failure import RESPITE_S
 from wharfinger.engine.worker import EXPRESS_BATCH
 from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.steps import BUILTIN, Result, Step
 from wharfinger.steps.reference import OptionInfo, describe, page
 from wharfinger.steps.registry import Registry

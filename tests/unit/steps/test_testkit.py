@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import ValidationError
 
-from wharfinger.config.settings import option
+from wharfinger.config.field import option
 from wharfinger.errors import Rejected, Transient
 from wharfinger.steps import FACTS, Output, Reader, Result, Scratch, Step, testkit
 from wharfinger.steps.testkit import PIECE, WHOLE, Breach
