@@ -218,9 +218,9 @@ def _small(folder: Path, apart: set[Path]) -> Iterator[Path]:
 
 
 def choose(root: Path, at: str) -> Snapshot:
-    """The snapshot of this name, or that begins so; the newest where none is named. Raises UsageError, StoreError."""
+    """The snapshot of this name, else the newest whose name begins so. Raises UsageError, StoreError."""
     there = snapshots(root)
-    found = [path for path in there if path.name.startswith(at)]
+    found = [path for path in there if path.name == at] or [path for path in there if path.name.startswith(at)]
     if not found:
         names = ", ".join(path.name for path in there) or "none"
         raise UsageError(

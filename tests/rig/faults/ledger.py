@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 from threading import Timer
 from typing import Any
 
@@ -189,10 +191,13 @@ def counts_afterwards() -> None:
 
 
 def commits_each_statement() -> None:
-    """What should be a transaction is none."""
+    """What should be a transaction is none, and takes long enough after its first statement that a kill comes between two."""
 
     def no_transaction(db: apsw.Connection, begin: str) -> Iterator[apsw.Connection]:
+        pauses = chain([0.0], repeat(0.005))
+        db.exec_trace = lambda *_: time.sleep(next(pauses)) is None
         yield db
+        db.exec_trace = None
 
     connection._transaction = no_transaction
 

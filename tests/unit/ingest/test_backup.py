@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from rig.databases import claimed, transferred
 from wharfinger.engine.purge import carry_out, order
 from wharfinger.ingest import Upload, land
-from wharfinger.ingest.backup import Premises, Snapshot, back_up, restore
+from wharfinger.ingest.backup import Premises, Snapshot, back_up, choose, restore
 from wharfinger.ingest.rebuild import rebuild
 from wharfinger.ledger import Catalog, Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
@@ -53,12 +54,14 @@ class Installation:
         for _ in carry_out(self.database.purges, self.store):
             pass
 
-    def back_up(self, root: Path, after_ledger: Callable[[], object] = lambda: None) -> Snapshot:
+    def back_up(
+        self, root: Path, after_ledger: Callable[[], object] = lambda: None, clock: Callable[[], float] = time.time
+    ) -> Snapshot:
         def copy_ledger(target: Path) -> None:
             copy_to(str(self.premises.ledger), target)
             after_ledger()
 
-        return back_up(self.premises, root, copy_ledger=copy_ledger, look=look)
+        return back_up(self.premises, root, copy_ledger=copy_ledger, look=look, clock=clock)
 
 
 @pytest.fixture
@@ -112,3 +115,14 @@ def test_a_purge_in_the_midst_of_a_backup_is_no_loss(
     purged, problems = restored(installation, snapshot, tmp_path)
     assert purged == {goes.file_id: when != "after all", stays.file_id: False}
     assert problems == []
+
+
+def test_each_of_two_snapshots_of_one_second_is_chosen_by_its_name(installation: Installation, tmp_path: Path) -> None:
+    root = tmp_path / "backup"
+    first, second = (installation.back_up(root, clock=lambda: 1e9) for _ in range(2))
+    assert [choose(root, name).path for name in (first.name, second.name, "2001", "")] == [
+        first.path,
+        second.path,
+        second.path,
+        second.path,
+    ]
