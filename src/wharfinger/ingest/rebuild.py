@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, fields, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +128,17 @@ def rebuild(
 
 def lost(store: Store, catalog: Catalog, bucket: str) -> int:
     """
-    How many arrivals of `bucket` the store's journal begins with, counted up to MANY + 1, if the ledger knows none of these: it is
-    not the one that recorded them. Else 0. Up to MANY may be what a crash left before the first arrival was recorded.
+    How many arrivals of `bucket` the store's journal begins with, those first whose bytes are kept, counted up to MANY + 1, if the
+    ledger knows none of these: it is not the one that recorded them. Else 0. Up to MANY may be what a crash left before the first
+    arrival was recorded.
     """
-    oldest = [listed.about["file_id"] for listed in islice(filter(_has_landed, store.list(bucket)), MANY + 1)]
-    return 0 if any(catalog.file(file_id) for file_id in oldest) else len(oldest)
+    kept = (listed.about["file_id"] for listed in store.list(bucket) if _has_landed(listed))
+    count = 0
+    for file_id in islice(chain(kept, _purged(store, bucket)), MANY + 1):
+        if catalog.file(file_id):
+            return 0
+        count += 1
+    return count
 
 
 def unrecorded(store: Store, catalog: Catalog, bucket: str, *, before: float) -> Iterator[ObjectRef]:
@@ -143,6 +149,13 @@ def unrecorded(store: Store, catalog: Catalog, bucket: str, *, before: float) ->
     for listed in store.list(bucket):
         if listed.at < before and _has_landed(listed) and catalog.file(listed.about["file_id"]) is None:
             yield listed.ref
+
+
+def _purged(store: Store, bucket: str) -> Iterator[str]:
+    for note in store.notes():
+        with suppress(ValueError):  # of a version to come
+            if (purge := noted_purge(note)) and purge.bucket == bucket:
+                yield purge.file_id
 
 
 def _record_purged(store: Store, database: Database, arrivals: Sequence[Arrival]) -> Rebuilt:

@@ -272,6 +272,14 @@ def test_what_was_purged_is_known_as_that_and_is_not_run_again(
     assert rebuild(store, empty, "inbox") == Rebuilt(known=1)
 
 
+def test_a_ledger_is_lost_also_where_every_file_is_purged(store: Store, database: Database, empty: Database) -> None:
+    arrival, another = taken(store, database, "a.csv", "b.csv")
+    for _ in range(2):
+        deliver(store, database)
+    purge(store, database, arrival.file_id, another.file_id)
+    assert (lost(store, empty.catalog, "inbox"), lost(store, database.catalog, "inbox")) == (2, 0)
+
+
 def test_what_a_purge_left_of_the_bytes_goes(store: Store, database: Database, empty: Database) -> None:
     (arrival,) = taken(store, database, "half.csv")
     deliver(store, database)
