@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ HTTP = "http: {{host: 127.0.0.1, port: 0, max_connections: {most}, header_s: {he
 class Server:
     wharf: Wharf
     base: str
+    log: list[str] = field(default_factory=list)  # once it has stopped
 
     def sign(self, key: str = "inbound/a.csv", *more: str) -> str:
         said = self.wharf("sign", "put", key, "--customer", "acme", "--base", self.base, "--json", *more)
@@ -78,7 +79,7 @@ def serving(place: Path, **limits: int) -> Iterator[Server]:
     process = wharf.start("serve", "--json")
     try:
         assert process.stdout
-        yield Server(wharf, json.loads(process.stdout.readline())["http"]["url"])
+        yield (server := Server(wharf, json.loads(process.stdout.readline())["http"]["url"]))
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
     finally:
@@ -86,7 +87,8 @@ def serving(place: Path, **limits: int) -> Iterator[Server]:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "")
-    assert err.splitlines()[-1:] == ["stopped"], err
+    server.log = err.splitlines()
+    assert server.log[-1:] == ["stopped"], err
 
 
 def test_a_file_is_put_and_delivered(server: Server) -> None:
@@ -161,6 +163,15 @@ def test_a_url_that_was_altered_is_refused(alter: Any, server: Server) -> None:
     status, told, _ = server.curl(alter(server.sign("inbound/altered")), b"x", "--path-as-is")
     assert (status, told["error"]["code"]) == (403, "URL_REFUSED")
     assert not any("altered" in record["key"] or record["key"] == "other" for record in server.files())
+
+
+def test_the_log_tells_of_a_refused_url_but_not_its_signature(tmp_path: Path) -> None:
+    with serving(tmp_path, most=8, header_s=1) as server:
+        url = server.sign("inbound/told").replace("/acme/", "/globex/")
+        assert server.curl(url, b"x")[0] == 403
+    [line] = [line for line in server.log if "refused" in line]
+    assert all(word in line for word in ("URL_REFUSED", "globex/inbound/told", "127.0.0.1")), line
+    assert url.rpartition("signature=")[2] not in "".join(server.log)
 
 
 def test_a_url_is_for_one_method(server: Server) -> None:

@@ -30,6 +30,8 @@ from wharfinger.ledger import Database
 from wharfinger.model import Arrival, file_id
 from wharfinger.store import Store
 from wharfinger.store.staging import LARGE, Staged, Staging
+from wharfinger.telemetry.facts import facts
+from wharfinger.telemetry.throttle import Throttle
 
 T = TypeVar("T")
 
@@ -44,6 +46,9 @@ DRAIN = 1 << 20
 
 DRAIN_S = 2.0
 """Seconds that this may take."""
+
+LONGEST_TOLD = 256
+"""Characters of a refused key that the log tells."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,9 +92,11 @@ class Door:
         self._customers, self._land = customers, land
         self._min_free, self._idle_s, self._clock = min_free, idle_s, clock
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="http-finish")
+        self._refusals = Throttle(_log, "an upload by URL was refused", "more uploads by URL were refused")
 
     def close(self) -> None:
         """End the threads."""
+        self._refusals.close()
         self._finishers.shutdown()
 
     async def put(self, request: Request) -> Response:
@@ -97,6 +104,7 @@ class Door:
         try:
             return await self._put(request)
         except Denied as denied:
+            self._refusals.warn(facts(code=denied.code, why=str(denied), **_story(request)))
             await _drain(request)
             return _document(denied.status, {"error": {"code": denied.code, "message": str(denied)}}, close=True)
         except ClientDisconnect:
@@ -238,6 +246,12 @@ class Door:
         """The machine's own trouble is for the log, not for strangers."""
         _log.error("an upload by URL failed", exc_info=error)
         return Denied(503, "UNAVAILABLE", "the file is not in custody; send it again later")
+
+
+def _story(request: Request) -> Mapping[str, str]:
+    """Where it came from, and for which file. Never the query: it has the signature."""
+    key = request.scope["raw_path"].decode("ascii").removeprefix(ticket.PREFIX)[:LONGEST_TOLD]
+    return {"address": request.client.host if request.client else "", "key": key}
 
 
 def _finish_large(staged: Staged) -> tuple[int, str]:

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 
 from wharfinger.telemetry.facts import facts
 from wharfinger.telemetry.meter import Meter
-
-MOST = 60
-"""So many refusals are told one by one within WINDOW_S; who knocks a thousand times a second fills no disk."""
-
-WINDOW_S = 60.0
+from wharfinger.telemetry.throttle import Throttle
 
 NAME = 64
 """Characters that are told of the name that a stranger gives."""
@@ -55,9 +51,9 @@ class SignIns:
     """Tells of each attempt once. `clock` gives seconds."""
 
     def __init__(self, meter: Meter, clock: Callable[[], float] = time.monotonic) -> None:
-        self._meter, self._clock = meter, clock
-        self._until = 0.0  # when the window ends
-        self._told = self._untold = 0  # in this window
+        self._meter = meter
+        self._refusals = Throttle(_log, "sign-in refused", "more sign-ins were refused", clock)
+        self.look, self.close = self._refusals.look, self._refusals.close
 
     def accepted(self, attempt: Attempt) -> None:
         """Somebody is in."""
@@ -67,24 +63,7 @@ class SignIns:
     def refused(self, attempt: Attempt) -> None:
         """Somebody has gone who wanted in."""
         self._meter.signed_in("refused")
-        self.look()
-        if self._told >= MOST:
-            self._untold += 1
-            return
-        self._told += 1
-        _log.warning("sign-in refused", extra=facts(**_story(attempt), why=attempt.why))
-
-    def look(self) -> None:
-        """Begin a new window where one is over, and tell how many refusals were passed over in it."""
-        if self._clock() >= self._until:
-            self.close()
-            self._until, self._told = self._clock() + WINDOW_S, 0
-
-    def close(self) -> None:
-        """Tell what is not told yet."""
-        if self._untold:
-            _log.warning("more sign-ins were refused", extra=facts(count=self._untold))
-            self._untold = 0
+        self._refusals.warn(facts(**_story(attempt), why=attempt.why))
 
 
 def _story(attempt: Attempt) -> dict[str, str | int]:

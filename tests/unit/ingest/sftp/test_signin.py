@@ -7,9 +7,10 @@ import logging
 import pytest
 
 from rig.databases import Clock
-from wharfinger.ingest.sftp.signin import MOST, NAME, WINDOW_S, Attempt, SignIns
+from wharfinger.ingest.sftp.signin import NAME, Attempt, SignIns
 from wharfinger.telemetry.facts import facts_of
 from wharfinger.telemetry.meter import Silent
+from wharfinger.telemetry.throttle import MOST, WINDOW_S
 
 
 class Counting(Silent):
