@@ -18,9 +18,7 @@ WINDOW_S = 60.0
 class Throttle:
     """Warnings of one kind in `log`: `words` for each, `more` for those that were only counted. `clock` gives seconds."""
 
-    def __init__(
-        self, log: logging.Logger, words: str, more: str, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, log: logging.Logger, words: str, more: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._log, self._words, self._more, self._clock = log, words, more, clock
         self._until = 0.0  # when the window ends
         self._told = self._untold = 0  # in this window
