@@ -133,12 +133,12 @@ def lost(store: Store, catalog: Catalog, bucket: str) -> int:
     arrival was recorded.
     """
     kept = (listed.about["file_id"] for listed in store.list(bucket) if _has_landed(listed))
-    count = 0
-    for file_id in islice(chain(kept, _purged(store, bucket)), MANY + 1):
-        if catalog.file(file_id):
+    oldest = []
+    for id in islice(chain(kept, _purged(store, bucket)), MANY + 1):
+        if catalog.file(id):
             return 0
-        count += 1
-    return count
+        oldest.append(id)
+    return len(oldest)
 
 
 def unrecorded(store: Store, catalog: Catalog, bucket: str, *, before: float) -> Iterator[ObjectRef]:
