@@ -116,11 +116,32 @@ def test_a_file_whose_bytes_are_purged_cannot_be_delivered_again(tmp_path: Path)
     next((tmp_path / "archive").rglob("0.txt")).unlink()
     said = wharf("reconcile", "--delivered", "--replay")
     assert said.code == 5
-    assert "0 files in line again, 1 cannot be replayed now" in said.err
+    assert "1 file left out: their bytes were purged" in said.err
+    assert "0 files in line again" in said.err
+
+
+def test_what_somebody_cancelled_is_not_delivered_again(tmp_path: Path) -> None:
+    wharf = Wharf(tmp_path)
+    delivered(tmp_path)
+    with Serving(tmp_path):
+        wait_until("all are transferred", lambda: are_transferred(tmp_path))
+    path = next((tmp_path / "archive").rglob("0.txt"))
+    [file_id] = [row["file_id"] for row in ask(tmp_path, "files") if row["key"].endswith("/0.txt")]
+    wharf("replay", file_id)
+    wharf("cancel", file_id, "--yes")
+    path.write_bytes(b"tnetnoc 0")
+    os.utime(path, (1e9, 1e9))
+    found = compared(wharf, "--replay", code=5)
+    assert (found["archive"]["altered"], found["said"]["files"], found["said"]["replayed"]) == (1, [], [])
+    assert "ask who put it there" in wharf("reconcile", "--delivered").err
 
 
 def test_a_destination_that_is_not_there_is_told(wharf: Wharf) -> None:
     assert "out, kept" in wharf.refused("reconcile", "--delivered", "elsewhere", code="USAGE", exit=2)
     (wharf.place / "out").rmdir()
-    wharf.refused("reconcile", "--delivered", code="DESTINATION_MISSING", exit=1)
+    said = wharf("reconcile", "--delivered", "--json")
+    assert "DESTINATION_MISSING" in said.err
+    assert [each["destination"] for each in said.json["destinations"]] == ["kept"], "the others are looked at"
+    assert [(each["destination"], each["code"]) for each in said.json["away"]] == [("out", "DESTINATION_MISSING")]
+    assert said.code == 1
     wharf.refused("reconcile", "--replay", code="USAGE", exit=2)

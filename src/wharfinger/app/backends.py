@@ -152,7 +152,7 @@ def comparisons(settings: Settings, store: Store, *, sizes_only: bool = False) -
         place = settings.destinations[name]
         keeps = place.directory is None if place.keeps is None else place.keeps
         where = place.bucket if place.directory is None else str(place.directory)
-        found[name] = Comparison(name, where, target, keeps=keeps, sizes_only=sizes_only)
+        found[name] = Comparison(name, where, target, prefix=place.prefix, keeps=keeps, sizes_only=sizes_only)
     return found
 
 

@@ -53,8 +53,7 @@ def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
         if not account.error:
             yield Reading("wharf_unaccounted_files", account.unaccounted, (account.source,))
     for holdings in last(settings.data):
-        if holdings.destination in settings.destinations:
-            yield Reading("wharf_unaccounted_deliveries", holdings.unaccounted, (holdings.destination,))
+        yield Reading("wharf_unaccounted_deliveries", holdings.unaccounted, (holdings.destination,))
 
 
 def meter(settings: Settings) -> Meter:

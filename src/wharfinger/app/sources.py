@@ -25,7 +25,6 @@ def watch(settings: Settings) -> None:
 
     line, stopped = process.lifeline(), threading.Event()
     process.stop_by(stopped.set, line)
-    account.forget_all_but(settings.data, settings.sources)
     with reconcilers(settings) as found:
         rounds = [_round(settings.sources[name], reconciler) for name, reconciler in found.items()]
         watch = Watch(rounds, told=partial(account.record, settings.data))

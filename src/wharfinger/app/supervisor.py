@@ -68,6 +68,7 @@ def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
         for name, verb, listening in bound
     ]
     forget_figures(settings)
+    _forget_looks(settings)
     if settings.sources:
         children.append(Child("sources", (*wharf, "watch")))
     if settings.retention:
@@ -112,6 +113,14 @@ def _refuse_lost(database: Database, settings: Settings) -> None:
             code="LEDGER_LOST",
             fix="wharf ledger rebuild --missing; then start again",
         )
+
+
+def _forget_looks(settings: Settings) -> None:
+    """At what the configuration has no more nobody looks again."""
+    from wharfinger.ingest import account, delivered
+
+    account.forget(settings.data, but=settings.sources)
+    delivered.forget(settings.data, but=settings.destinations)
 
 
 def _check_host_keys(place: Sftp, data: Path) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wharfinger.cli import public
-from wharfinger.cli.actor import actor
+from wharfinger.cli.chosen import Chosen, take_out_purged
 from wharfinger.cli.problem import Exit
+from wharfinger.cli.replay import left_alone, run_again
 from wharfinger.cli.session import Session
 from wharfinger.cli.show import Column, complain, document, listing, say
 from wharfinger.cli.words import many, number, plain
-from wharfinger.errors import UsageError
-from wharfinger.ledger import MANY
+from wharfinger.errors import Transient, UsageError
 
 if TYPE_CHECKING:
     from wharfinger.ingest.delivered import Comparison, Holdings
@@ -33,6 +33,10 @@ SHOWN = 20
 """How many findings of a destination are told one by one."""
 
 
+_ADVICE = "to deliver them again: wharf reconcile --delivered --replay"
+_ASK = "ask who put it there; move it away if nobody needs it"
+
+
 def destinations(session: Session, names: Sequence[str], *, sizes_only: bool, replay: bool) -> int:
     """Compare these destinations, or all; tell, and perhaps replay. The answer is the exit code."""
     from wharfinger import app
@@ -44,13 +48,26 @@ def destinations(session: Session, names: Sequence[str], *, sizes_only: bool, re
     for name in names:
         if name not in known:
             raise UsageError(f"there is no destination {name!r}", fix=f"name one of: {', '.join(known)}")
-    found = [_look(session, known[name]) for name in names or known]
-    for holdings in found:
-        record(session.place.data, holdings)
+    found, away = [], []
+    for name in names or known:
+        try:
+            found.append(_look(session, known[name]))
+        except Transient as exc:  # the others can be looked at all the same
+            away.append({"destination": name, "code": exc.code, "error": str(exc), "fix": exc.fix})
+        else:
+            record(session.place.data, found[-1])
     files = [*dict.fromkeys(each.file_id for holdings in found for each in holdings.findings if each.file_id)]
-    again = _replay(session, files) if replay else []
-    _tell(session, found, files, again, is_replayed=replay)
-    return Exit.PARTLY if any(holdings.unaccounted for holdings in found) else Exit.OK
+    again: list[str] = []
+    more = _replay(session, files, again) if replay else _ADVICE if files else ""
+    if session.json:
+        document(_document(found, away, files, again))
+    else:
+        _tell(found, more)
+    for each in away:
+        complain(each["error"], code=each["code"], fix=each["fix"])
+    if away:
+        return Exit.FAILED
+    return Exit.PARTLY if _unaccounted(found) else Exit.OK
 
 
 def _look(session: Session, comparison: Comparison) -> Holdings:
@@ -61,46 +78,40 @@ def _look(session: Session, comparison: Comparison) -> Holdings:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _replay(session: Session, files: Sequence[str]) -> list[str]:
-    """Which of these run again: not those whose bytes were purged, nor those that are in work."""
-    again: list[str] = []
-    for start in range(0, len(files), MANY):
-        group = files[start : start + MANY]
-        again += [file_id for file_id, done in zip(group, session.database.ledger.replay(group, by=actor())) if done]
-        session.wake(group)
-    return again
+def _replay(session: Session, files: Sequence[str], again: list[str]) -> str:
+    """What came of it, in words; `again` takes in which run again."""
+    records = (session.database.catalog.file(file_id) for file_id in files)
+    there = take_out_purged([Chosen.of(record) for record in records if record], named=False)
+    busy: list[str] = []
+    run_again(session, there, again, busy)
+    said = f"{many(len(again), 'file')} in line again"
+    return f"{said}; {left_alone(session, busy)}" if busy else said
 
 
-def _tell(
-    session: Session, found: Sequence[Holdings], files: Sequence[str], again: Sequence[str], *, is_replayed: bool
-) -> None:
-    unaccounted = sum(holdings.unaccounted for holdings in found)
+def _unaccounted(found: Sequence[Holdings]) -> int:
+    return sum(holdings.unaccounted for holdings in found)
+
+
+def _document(
+    found: Sequence[Holdings], away: Sequence[Mapping[str, str]], files: Sequence[str], again: Sequence[str]
+) -> Mapping[str, Any]:
     rows = [public.holdings(holdings) for holdings in found]
-    if session.json:
-        document({"unaccounted": unaccounted, "destinations": rows, "files": files, "replayed": again})
-        return
-    listing(rows, COLUMNS, json=False)
+    return {"unaccounted": _unaccounted(found), "destinations": rows, "away": away, "files": files, "replayed": again}
+
+
+def _tell(found: Sequence[Holdings], more: str) -> None:
+    listing([public.holdings(holdings) for holdings in found], COLUMNS, json=False)
     for holdings in found:
         for line in _complaints(holdings):
             complain(plain(line["message"]), code=line["code"], fix=line["fix"])
-    said = f"{many(unaccounted, 'name')} unaccounted for"
-    if is_replayed:
-        left = len(files) - len(again)
-        said += f"; {many(len(again), 'file')} in line again" + (
-            f", {number(left)} cannot be replayed now" if left else ""
-        )
-    elif files:
-        said += "; to deliver them again: wharf reconcile --delivered --replay"
-    say(said)
+    say("; ".join(filter(None, (f"{many(_unaccounted(found), 'name')} unaccounted for", more))))
 
 
 def _complaints(holdings: Holdings) -> Iterator[dict[str, Any]]:
     for each in holdings.findings[:SHOWN]:
-        fix = (
-            f"wharf replay {each.file_id}" if each.file_id else "ask who put it there; move it away if nobody needs it"
-        )
+        fix = f"wharf replay {each.file_id}" if each.file_id else _ASK
         text = f"{holdings.destination}: {each.key}: {each.message}"
         yield {"message": text, "code": each.kind.upper(), "fix": fix}
-    if more := len(holdings.findings) - SHOWN if len(holdings.findings) > SHOWN else 0:
+    if more := len(holdings.findings[SHOWN:]):
         text = f"{holdings.destination}: and {number(more)} more"
         yield {"message": text, "code": "MORE", "fix": "all of them: wharf reconcile --delivered --json"}

@@ -49,12 +49,14 @@ def command(
     """
     from wharfinger.engine.purge import carry_out
 
+    if expired and (ids or selection.partial):
+        raise UsageError("--expired chooses among files by itself", fix="leave out the ids, or --expired")
     is_cut_off = session.database.catalog.counts().purging and not dry_run
     for done in carry_out(session.database.purges, session.store) if is_cut_off else ():
         say(f"{many(done.files, 'file')}, {size(done.bytes)} purged: an earlier purge was cut off")
     if is_cut_off and not (ids or expired) and selection.is_everything:
-        return Exit.OK
-    found = _expired(session, selection) if expired and not ids else find(session, ids, selection, verb="purge")
+        return _tell(session, _Answer([]))
+    found = _expired(session, selection) if expired else find(session, ids, selection, verb="purge")
     ready = [chosen for chosen in found if chosen.has_ended and not chosen.is_purged]
     answer = _Answer(found, unfinished=[chosen.file_id for chosen in found if not chosen.has_ended])
     say(preview(ready))
@@ -98,10 +100,13 @@ def _purge(session: Session, ready: Sequence[Chosen], answer: _Answer) -> None:
     purges, store = session.database.purges, session.store
     with progress("Purging", len(ready)) as advance:
         for start in range(0, len(ready), MANY):
-            group = [chosen.file_id for chosen in ready[start : start + MANY]]
-            for file_id, is_ordered in zip(group, order(purges, group, by=actor())):
-                (answer.purged if is_ordered else answer.unfinished).append(file_id)
-            answer.bytes += sum(done.bytes for done in carry_out(purges, store))
+            group = ready[start : start + MANY]
+            ordered = order(purges, [chosen.file_id for chosen in group], by=actor())
+            for _ in carry_out(purges, store):
+                pass
+            for chosen, is_ordered in zip(group, ordered):
+                (answer.purged if is_ordered else answer.unfinished).append(chosen.file_id)
+                answer.bytes += chosen.size * is_ordered
             advance(len(group))
 
 

@@ -60,7 +60,7 @@ def command(
     again: list[str] = []
     busy: list[str] = []
     try:
-        _replay(session, found, rate, again, busy)
+        run_again(session, found, again, busy, rate=rate)
     except KeyboardInterrupt:
         say(f"{many(len(found) - len(again) - len(busy), 'file')} left as they were")
         _answer(session, found, again, busy)
@@ -68,8 +68,13 @@ def command(
     return _answer(session, found, again, busy)
 
 
-def _replay(session: Session, found: Sequence[Chosen], rate: float | None, again: list[str], busy: list[str]) -> None:
-    """Replay in groups, oldest first, no faster than `rate`; note which run again, and which a worker holds just now."""
+def run_again(
+    session: Session, found: Sequence[Chosen], again: list[str], busy: list[str], *, rate: float | None = None
+) -> None:
+    """
+    Replay in groups, oldest first, no faster than `rate` (files/s). As it goes, `again` takes in which of them run again, and `busy`
+    which do not because a worker holds them just now.
+    """
     from wharfinger.engine import cancel
 
     cancelled = {chosen.file_id for chosen in found if chosen.is_cancelled}
@@ -93,6 +98,11 @@ def _paced(files: Sequence[str], rate: float | None) -> Iterator[Sequence[str]]:
         yield files[start : start + size]
 
 
+def left_alone(session: Session, busy: Sequence[str]) -> str:
+    """How many could not be replayed, and why."""
+    return f"{many(len(busy), 'file')} left as they are: {_why_busy(session, busy)}"
+
+
 def _why_busy(session: Session, busy: Sequence[str]) -> str:
     """Told of the first that says more than that a worker has it."""
     records = (session.database.catalog.file(file_id) for file_id in busy[:MANY])
@@ -111,5 +121,5 @@ def _answer(session: Session, found: Sequence[Chosen], again: Sequence[str], bus
     if again:
         say(f"{many(len(again), 'file')} in line again; what becomes of them: wharf status")
     if busy:
-        say(f"{many(len(busy), 'file')} left as they are: {_why_busy(session, busy)}")
+        say(left_alone(session, busy))
     return Exit.PARTLY if busy and again else Exit.FAILED if busy else Exit.OK

@@ -51,6 +51,10 @@ STATUSES: Mapping[State, tuple[Status, ...]] = {
 """What may be said of a file whose run is in this state: the ledger finds files by their status."""
 
 
+_INCOMPLETE = "INCOMPLETE: "
+"""How the error of a file begins that is transferred nevertheless."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Files by their record, and by what became of their run."""
@@ -102,7 +106,7 @@ class Selection:
         if self.dead and not self.filter.status:
             return [replace(self.filter, status=Status.FAILED), replace(self.filter, status=Status.QUARANTINED)]
         if self.incomplete:
-            return [replace(self.filter, status=Status.TRANSFERRED)]
+            return [replace(self.filter, status=Status.TRANSFERRED, error=self.filter.error or _INCOMPLETE)]
         if self.unrouted:
             return [replace(self.filter, status=Status.UPLOADED)]
         if self.held:
@@ -112,9 +116,9 @@ class Selection:
         return [self.filter]
 
     def _fits(self, record: FileRecord) -> bool:
-        if self.state not in (None, record.state):
+        if self.state not in (None, record.state) or self.filter.status not in (None, record.status):
             return False
-        if self.incomplete and not record.error_message:
+        if self.incomplete and not (record.status is Status.TRANSFERRED and record.error_message):
             return False
         is_aside = record.state is State.WAITING
         return (not self.dead or record.state is State.DEAD) and (is_aside or not (self.unrouted or self.held))

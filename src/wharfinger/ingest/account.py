@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-SHOWN = 20
-"""So many problems are kept one by one."""
+from wharfinger.ingest.kept import SHOWN, forget_all_but, keep, kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +36,19 @@ class Account:
 
 
 def record(data: Path, account: Account) -> None:
-    """Keep the account of this source, for `accounts`. A lost one is written anew by the next look."""
-    directory = _directory(data)
-    partial = directory / f"~{account.source}.{os.getpid()}"
+    """Keep the account of this source, for `accounts`."""
     told = {**asdict(account), "problems": [asdict(each) for each in account.problems[:SHOWN]]}
-    with suppress(OSError):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial.write_bytes(orjson.dumps(told))
-        partial.replace(directory / f"{account.source}.json")
+    keep(_directory(data), account.source, told)
 
 
 def accounts(data: Path) -> list[Account]:
     """The last account of every source that has been looked at, by name."""
-    found = []
-    for path in sorted(_directory(data).glob("*.json")):
-        with suppress(OSError, ValueError, TypeError, KeyError):  # it is being replaced, or of another version
-            found.append(_account(orjson.loads(path.read_bytes())))
-    return found
+    return kept(_directory(data), _account)
 
 
-def forget_all_but(data: Path, sources: Collection[str]) -> None:
+def forget(data: Path, *, but: Collection[str]) -> None:
     """Forget the accounts of sources that the configuration has no more."""
-    for path in _directory(data).glob("*.json"):
-        if path.stem not in sources:
-            path.unlink(missing_ok=True)
+    forget_all_but(_directory(data), but)
 
 
 def _account(told: Mapping[str, Any]) -> Account:

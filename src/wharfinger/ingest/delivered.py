@@ -8,26 +8,22 @@ delivers them again, and leaves untouched what lies there with the same bytes.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
-
-import orjson
+from typing import Any, Literal, NamedTuple
 
 from wharfinger.errors import StoreError
+from wharfinger.ingest.kept import SHOWN, forget_all_but, keep, kept
 from wharfinger.ledger import MANY, Catalog, Filter
 from wharfinger.model import Delivered, Event, Status
 from wharfinger.store import Lying, Target
 
 YOUNG_S = 900.0
 """What lies there for less may be a delivery that the ledger does not know yet."""
-
-SHOWN = 20
-"""So many findings are kept one by one, where the last comparison of each destination is kept."""
 
 Kind = Literal["missing", "altered", "unexpected"]
 
@@ -39,7 +35,7 @@ class Finding:
     kind: Kind
     key: str
     message: str
-    file_id: str = ""  # whose delivery it was; "" of what is unexpected
+    file_id: str = ""  # the transferred file whose delivery it was: its replay mends it; "" where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +59,45 @@ class Holdings:
 
 
 class Comparison:
-    """One of a destination; memory does not grow with it. `place` is the bucket, or the directory, that deliveries name."""
+    """
+    One of a destination. `place` is the bucket, or the directory, that deliveries name, `prefix` how their keys begin there. Memory
+    grows with what is not as it should be, and with nothing else.
+    """
 
-    def __init__(self, name: str, place: str, target: Target, *, keeps: bool, sizes_only: bool = False) -> None:
-        self._name, self._place, self._target = name, place, target
+    def __init__(
+        self, name: str, place: str, target: Target, *, prefix: str = "", keeps: bool, sizes_only: bool = False
+    ) -> None:
+        self._name, self._place, self._prefix, self._target = name, place, prefix, target
         self._keeps, self._sizes_only = keeps, sizes_only
 
     def look(self, catalog: Catalog, scratch: Path, now: float) -> Holdings:
         """Compare once. `scratch` is an empty directory. Raises LedgerError, StoreError, and Transient where the destination is away."""
-        with closing(_Table(scratch)) as table:
-            for file_id, is_due, delivered in _told(catalog):
-                table.expect([each for each in delivered if each.bucket == self._place], file_id, self._name, is_due)
-            findings = [*self._listed(table, now)]
-            gone = [*self._gone(table)]
-            counted = table.due, table.listed
-        every = [*findings, *(gone if self._keeps else ())]
-        kinds = [each.kind for each in every]
-        missing, altered, unexpected = (kinds.count(kind) for kind in ("missing", "altered", "unexpected"))
-        taken = 0 if self._keeps else len(gone)
-        return Holdings(self._name, now, *counted, taken, missing, altered, unexpected, tuple(every))
+        try:
+            with closing(_Table(scratch)) as table:
+                for file_id, is_due, delivered in _told(catalog):
+                    table.expect([*filter(self._is_here, delivered)], file_id, self._name, is_due)
+                findings = [*self._listed(table, now)]
+                due, gone = table.gone()
+                if self._keeps:
+                    findings += self._gone(table)
+                listed = table.listed
+        except sqlite3.Error as exc:
+            raise StoreError(f"{scratch}: {exc}", fix="make room there, then compare again") from exc
+        kinds = Counter(each.kind for each in findings)
+        return Holdings(
+            destination=self._name,
+            at=now,
+            delivered=due,
+            listed=listed,
+            taken=0 if self._keeps else gone,
+            missing=kinds["missing"],
+            altered=kinds["altered"],
+            unexpected=kinds["unexpected"],
+            findings=tuple(findings),
+        )
+
+    def _is_here(self, delivered: Delivered) -> bool:
+        return delivered.bucket == self._place and delivered.key.startswith(self._prefix)
 
     def _listed(self, table: _Table, now: float) -> Iterator[Finding]:
         for lying in self._target.listing():
@@ -89,35 +105,41 @@ class Comparison:
             if known is None:
                 if self._keeps and lying.at < now - YOUNG_S:
                     yield Finding("unexpected", lying.key, "the ledger tells of no such delivery")
-            elif lying.at < now and (why := self._altered(lying, *known[1:])):
-                yield Finding("altered", lying.key, why, known[0])
+            elif lying.at < now and (why := self._altered(lying, known)):
+                yield Finding("altered", lying.key, why, known.file_id if known.is_due else "")
 
-    def _altered(self, lying: Lying, size: int, sha256: str) -> str:
+    def _altered(self, lying: Lying, known: _Known) -> str:
         """Why it is not what was delivered; "" if it is."""
-        if lying.size != size:
-            return f"{lying.size:,} bytes lie there, {size:,} were delivered"
+        if lying.size != known.size:
+            return f"{lying.size:,} bytes lie there, {known.size:,} were delivered"
         found = None if self._sizes_only else self._target.digest(lying)
-        return f"its SHA-256 is {found}, but {sha256} was delivered" if found not in (None, sha256) else ""
+        return f"its SHA-256 is {found}, but {known.sha256} was delivered" if found not in (None, known.sha256) else ""
 
     def _gone(self, table: _Table) -> Iterator[Finding]:
         for file_id, key in table.unseen():
             yield Finding("missing", key, "it was delivered, and is not there", file_id)
 
 
+class _Known(NamedTuple):
+    """The last that was delivered under a name."""
+
+    file_id: str
+    size: int
+    sha256: str
+    is_due: bool  # whether it must be there: it is not what a file has delivered that failed since, or runs again
+
+
 class _Table:
     """What was told of a destination, by name: on disk, for there may be millions."""
 
     def __init__(self, folder: Path) -> None:
-        self.due = self.listed = 0
-        try:
-            self._db = sqlite3.connect(folder / "delivered")
-            self._db.execute("PRAGMA journal_mode = OFF")
-            self._db.execute(
-                "CREATE TABLE told(key TEXT, version TEXT, file_id TEXT, size INTEGER, sha256 TEXT, at REAL, due INTEGER,"
-                " seen INTEGER DEFAULT 0, PRIMARY KEY (key, version)) WITHOUT ROWID"
-            )
-        except sqlite3.Error as exc:
-            raise StoreError(f"{folder}: {exc}", fix="make room there, then compare again") from exc
+        self.listed = 0
+        self._db = sqlite3.connect(folder / "delivered")
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute(
+            "CREATE TABLE told(key TEXT, version TEXT, file_id TEXT, size INTEGER, sha256 TEXT, at REAL, due INTEGER,"
+            " seen INTEGER DEFAULT 0, PRIMARY KEY (key, version)) WITHOUT ROWID"
+        )
 
     def expect(self, delivered: Sequence[Delivered], file_id: str, destination: str, is_due: bool) -> None:
         """These were delivered; those to this destination must be there if that is due. Under one name the latest counts."""
@@ -139,19 +161,23 @@ class _Table:
             ],
         )
 
-    def see(self, lying: Lying) -> tuple[str, int, str] | None:
-        """What was told of what lies there: file_id, size, SHA-256."""
+    def see(self, lying: Lying) -> _Known | None:
+        """What was told of what lies there."""
         self.listed += 1
         where = lying.key, lying.version
         self._db.execute("UPDATE told SET seen = 1 WHERE key = ? AND version = ?", where)
         found = self._db.execute(
-            "SELECT file_id, size, sha256 FROM told WHERE key = ? AND version = ?", where
+            "SELECT file_id, size, sha256, due FROM told WHERE key = ? AND version = ?", where
         ).fetchone()
-        return found and (str(found[0]), int(found[1]), str(found[2]))
+        return found and _Known(*found)
+
+    def gone(self) -> tuple[int, int]:
+        """How many must be there, and how many of these are not."""
+        due, gone = self._db.execute("SELECT count(*), count(*) FILTER (WHERE NOT seen) FROM told WHERE due").fetchone()
+        return due, gone
 
     def unseen(self) -> Iterator[tuple[str, str]]:
         """File and name of what must be there and is not."""
-        (self.due,) = self._db.execute("SELECT count(*) FROM told WHERE due").fetchone()
         yield from self._db.execute("SELECT file_id, key FROM told WHERE due AND NOT seen ORDER BY key, version")
 
     def close(self) -> None:
@@ -189,26 +215,22 @@ def _effects(events: Sequence[Event]) -> list[Delivered]:
 
 
 def record(data: Path, holdings: Holdings) -> None:
-    """Keep it, for `last`. A lost one is written anew by the next comparison."""
-    directory = _directory(data)
-    partial = directory / f"~{holdings.destination}.{os.getpid()}"
+    """Keep it, for `last`."""
     told = {**asdict(holdings), "findings": [asdict(each) for each in holdings.findings[:SHOWN]]}
-    with suppress(OSError):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial.write_bytes(orjson.dumps(told))
-        partial.replace(directory / f"{holdings.destination}.json")
+    keep(_directory(data), holdings.destination, told)
 
 
 def last(data: Path) -> list[Holdings]:
     """The last comparison of every destination that has been compared, by name."""
-    found = []
-    for path in sorted(_directory(data).glob("*.json")):
-        with suppress(OSError, ValueError, TypeError, KeyError):  # it is being replaced, or of another version
-            found.append(_holdings(orjson.loads(path.read_bytes())))
-    return found
+    return kept(_directory(data), _holdings)
 
 
-def _holdings(told: dict[str, Any]) -> Holdings:
+def forget(data: Path, *, but: Collection[str]) -> None:
+    """Forget the comparisons of destinations that the configuration has no more."""
+    forget_all_but(_directory(data), but)
+
+
+def _holdings(told: Mapping[str, Any]) -> Holdings:
     known = {field.name: told[field.name] for field in fields(Holdings)}
     return Holdings(**{**known, "findings": tuple(Finding(**each) for each in told["findings"])})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from wharfinger.ingest.account import SHOWN, Account, Problem, accounts, forget_all_but, record
+from wharfinger.ingest.account import Account, Problem, accounts, forget, record
+from wharfinger.ingest.kept import SHOWN
 
 GOOD = Account("scans", 1.5, listed=3, in_custody=3, landed=1, waiting=0, unaccounted=0)
 PROBLEM = Problem("a.csv", "LATE", "'a.csv' is late", "ask")
@@ -40,7 +41,7 @@ def test_what_is_damaged_counts_as_none(tmp_path: Path) -> None:
 def test_sources_that_the_configuration_has_no_more_are_forgotten(tmp_path: Path) -> None:
     record(tmp_path, GOOD)
     record(tmp_path, replace(GOOD, source="old"))
-    forget_all_but(tmp_path, {"scans"})
+    forget(tmp_path, but={"scans"})
     assert [each.source for each in accounts(tmp_path)] == ["scans"]
 
 

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rig.databases import START, Clock, an_arrival, claimed
-from wharfinger.errors import Transient
+from wharfinger.errors import StoreError, Transient
 from wharfinger.ingest.delivered import YOUNG_S, Comparison, Finding, Holdings, last, record
 from wharfinger.ledger import Database
 from wharfinger.ledger.sqlite import SqliteDatabase
@@ -50,10 +51,10 @@ class Place:
         outcome = Outcome(run, token, state, Status(end), "p", "f" * 64, failure, delivered=delivered)
         assert self.database.ledger.settle([outcome]) == [True]
 
-    def look(self, *, keeps: bool = True, later: float = 0.0, sizes_only: bool = False) -> Holdings:
+    def look(self, *, later: float = 0.0, **chosen: Any) -> Holdings:
         scratch = self.root / f"scratch{next(count)}"
         scratch.mkdir()
-        comparison = Comparison("out", str(self.root / "out"), self.target, keeps=keeps, sizes_only=sizes_only)
+        comparison = Comparison("out", str(self.root / "out"), self.target, **{"keeps": True, **chosen})
         return comparison.look(self.database.catalog, scratch, self.clock.now + later)
 
     def path(self, key: str) -> Path:
@@ -124,6 +125,33 @@ def test_what_a_failed_file_has_delivered_may_be_there_and_need_not(place: Place
     assert place.look(later=YOUNG_S).unaccounted == 0
     place.path("a.csv").unlink()
     assert place.look().unaccounted == 0
+
+
+def test_what_was_delivered_under_another_prefix_is_left_out(place: Place) -> None:
+    place.deliver("old/a.csv")
+    place.path("old/a.csv").unlink()
+    assert place.look().missing == 1
+    place.deliver("new/a.csv")
+    target = DirectoryTarget(place.store, "out", place.root / "out", "new/", clock=place.clock)
+    later = Comparison("out", str(place.root / "out"), target, prefix="new/", keeps=True)
+    scratch = place.root / "scratch"
+    scratch.mkdir()
+    found = later.look(place.database.catalog, scratch, place.clock.now)
+    assert (found.delivered, found.listed, found.unaccounted) == (1, 1, 0)
+
+
+def test_a_replay_is_advised_of_what_is_due_alone(place: Place) -> None:
+    place.deliver("a.csv", end="failed")
+    place.alter("a.csv", b"other bytes")
+    [finding] = place.look().findings
+    assert (finding.kind, finding.file_id) == ("altered", "")
+
+
+def test_a_scratch_disk_that_refuses_is_told_as_that(place: Place, tmp_path: Path) -> None:
+    place.deliver("a.csv")
+    comparison = Comparison("out", str(place.root / "out"), place.target, keeps=True)
+    with pytest.raises(StoreError, match="unable to open"):
+        comparison.look(place.database.catalog, tmp_path / "is not there", place.clock.now)
 
 
 def test_what_was_delivered_before_a_replay_need_not_be_there(place: Place) -> None:
