@@ -682,7 +682,8 @@ def test_child_runs_that_are_not_transferred_are_found_by_what_they_are(ledger: 
     ]
     assert catalog.unsettled(Filter(status=Status.FAILED), limit=1) == found[:1]
     assert catalog.unsettled(Filter(status=Status.FAILED), after=found[0].id) == found[1:]
-    assert catalog.unsettled(Filter(status=Status.FAILED), after=older)[1:] == []
+    assert catalog.unsettled(Filter(status=Status.FAILED), after=newer) == found
+    assert catalog.unsettled(Filter(status=Status.FAILED), after=older) == found[1:]
     later = catalog.unsettled(Filter(status=Status.PROCESSING), state=State.READY)
     assert {(each.member, each.due, each.customer_id) for each in later} == {("b", START + 60, "acme")}
     assert catalog.unsettled(Filter(status=Status.FAILED, error="no route", pipeline="claims", name="acme/*")) == found
@@ -691,6 +692,23 @@ def test_child_runs_that_are_not_transferred_are_found_by_what_they_are(ledger: 
         assert catalog.unsettled(replace(Filter(status=Status.FAILED), **other)) == []  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="status"):
         catalog.unsettled(Filter())
+
+
+def test_child_runs_of_files_of_one_instant_are_listed_below_their_file(ledger: Ledger, catalog: Catalog) -> None:
+    for _ in range(5):
+        arrived(ledger, at=START)
+        parent_of(ledger, *THREE)
+        ledger.settle([failed(child) for child in children(ledger, 3)[:2]])
+    filter = Filter(status=Status.FAILED)
+    found = catalog.unsettled(filter)
+    assert [(each.file_id, each.id) for each in found] == sorted(
+        ((each.file_id, each.id) for each in found), reverse=True
+    )
+    assert len({each.id for each in found}) == 10
+    for n, each in enumerate(found):
+        assert catalog.unsettled(filter, after=each.id) == found[n + 1 :]
+        assert catalog.unsettled(filter, after=each.file_id) == found[n - n % 2 :]
+    assert catalog.unsettled(filter, after="nobody") == []
 
 
 def test_a_child_run_is_found_by_its_id_or_a_beginning_of_it(ledger: Ledger, catalog: Catalog) -> None:

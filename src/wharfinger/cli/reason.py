@@ -25,11 +25,10 @@ def reason(session: Session, record: Record, now: float) -> Why | None:
 
 
 def _worst(catalog: Catalog, record: FileRecord) -> ChildRecord | None:
-    """Children have the time of their file, by which the ledger finds them."""
-    at = record.upload_timestamp
+    """The runs below a file come first after it, and have its time."""
     for state, status in _WORST:
-        filter = Filter(status=status, customer=record.customer_id, since=at, until=at + 1e-6)
-        found = [each for each in catalog.unsettled(filter, state=state, limit=MANY) if each.file_id == record.file_id]
-        if found:
+        filter = Filter(status=status, since=record.upload_timestamp)
+        below = catalog.unsettled(filter, state=state, limit=MANY, after=record.file_id)
+        if found := [each for each in below if each.file_id == record.file_id]:
             return max(found, key=lambda each: each.attempts)
     return None

@@ -14,14 +14,14 @@ from wharfinger.cli import choose, public
 from wharfinger.cli.files import SHORT, Page, Row, one_more, remark
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.reason import reason
-from wharfinger.cli.select import Selection, identity, in_state, selecting, until
+from wharfinger.cli.select import Selection, identity, in_state, selecting
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import Column, listing, say
 from wharfinger.cli.why import Record
 from wharfinger.cli.words import span
 from wharfinger.errors import UsageError
 from wharfinger.ledger import Catalog
-from wharfinger.model import ChildRecord, Event, FileRecord, State
+from wharfinger.model import Event, FileRecord, State
 
 STYLES = {"done": "green", "dead": "red", "leased": "cyan", "cancelled": "dim"}
 
@@ -84,10 +84,7 @@ def _found(session: Session, selection: Selection, limit: int | None, after: str
     files = selection.files(catalog, limit=one_more(limit), after=last.file_id if last else "")
     if not any(n for state, n in catalog.counts().children.items() if state is not State.DONE):
         return files
-    if isinstance(last, FileRecord):  # what is below it is still to come
-        selection = until(selection, last.upload_timestamp + 1e-6)
-    start = last.id if isinstance(last, ChildRecord) else ""
-    children = selection.child_runs(catalog, limit=one_more(limit), after=start)
+    children = selection.child_runs(catalog, limit=one_more(limit), after=identity(last) if last else "")
     streams: tuple[Iterator[Record], ...] = files, children
     return islice(merge(*streams, key=_place, reverse=True), one_more(limit))
 

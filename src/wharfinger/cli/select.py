@@ -86,7 +86,7 @@ class Selection:
         return islice((record for record in found if self._fits(record)), limit)
 
     def child_runs(self, catalog: Catalog, *, limit: int | None = None, after: str = "") -> Iterator[ChildRecord]:
-        """The child runs that fit and have not ended well, those of the newest files first."""
+        """The child runs that fit and have not ended well, newest files first; after a file's id, from those below it on."""
         if self.unrouted or self.incomplete or self.partial:
             return iter(())
         state = State.DEAD if self.dead else State.WAITING if self.held else self.state
@@ -100,7 +100,7 @@ class Selection:
             _pages(partial(catalog.unsettled, state=state), replace(self.filter, status=status), after, limit)
             for status in statuses - {Status.TRANSFERRED, Status.UPLOADED}
         ]
-        return islice(merge(*streams, key=lambda r: (r.upload_timestamp, r.id), reverse=True), limit)
+        return islice(merge(*streams, key=lambda r: (r.upload_timestamp, r.file_id, r.id), reverse=True), limit)
 
     def _filters(self) -> list[Filter]:
         if self.dead and not self.filter.status:
@@ -127,12 +127,6 @@ class Selection:
 def in_state(selection: Selection, state: State) -> Selection:
     """Those of the selection whose run is in this state."""
     return replace(selection, state=state)
-
-
-def until(selection: Selection, at: float) -> Selection:
-    """Those of the selection that were uploaded before `at` (epoch s)."""
-    given = selection.filter.until
-    return replace(selection, filter=replace(selection.filter, until=at if given is None else min(at, given)))
 
 
 def selecting(command: Callable[..., Any]) -> Callable[..., Any]:

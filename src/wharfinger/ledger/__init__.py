@@ -269,8 +269,9 @@ class Catalog(Protocol):
         self, filter: Filter, *, state: State | None = None, limit: int = 100, after: str = ""
     ) -> list[ChildRecord]:
         """
-        The child runs of a status other than `transferred`, which the filter must name, and in this state: those of the newest files
-        first; `after` is the last id of the page before, of a run or a file. Pipeline, revision and error are the run's own.
+        The child runs of a status other than `transferred`, which the filter must name, and in this state, by their file's time, its
+        id and their own, all descending. `after` is the last id of the page before; after a file's come the runs below it. Pipeline,
+        revision and error are the run's own.
         """
         ...
 

@@ -128,20 +128,27 @@ FROM run r JOIN file f ON f.file_id = r.file LEFT JOIN revision v ON v.n = r.rev
 CHILDREN = f"{RECORD} WHERE r.parent = ? AND r.id > ? ORDER BY r.id LIMIT ?"
 ONE = f"{RECORD} WHERE r.id BETWEEN ? AND ? AND r.file IS NOT NULL LIMIT 2"
 
+UNSETTLED = f"{RECORD} WHERE r.status <> 'transferred' AND r.file IS NOT NULL"
+"""The condition of index run_unsettled, word for word."""
+
+AFTER = """
+(r.at, r.file, r.id) < (SELECT at, coalesce(file, id), CASE WHEN file IS NULL THEN '~' ELSE id END FROM run WHERE id = ?)
+"""
+"""What comes after a run: a file's own is before those below it, whose ids are all less than '~'."""
+
+NEWEST_FIRST = " ORDER BY r.at DESC, r.file DESC, r.id DESC LIMIT ?"
+
 
 def unsettled(filter: Filter, state: State | None, limit: int, after: str, **dialect: str) -> tuple[str, list[Any]]:
-    """The statement for a page of child runs: led by the index on status; `dialect` as for `record.conditions`."""
+    """The statement for a page of child runs: led by the index run_unsettled; `dialect` as for `record.conditions`."""
     if not is_led_by_status(filter):
         raise ValueError("child runs are found by a status, other than transferred")
     wanted = [*conditions(rest(filter, after), "r.at", **dialect)]
     if state:
         wanted.append(("r.state = ?", state))
     if after:
-        wanted.append(("(r.at, r.id) < (SELECT at, id FROM run WHERE id = ?)", after))
-    where = "".join(f" AND {condition}" for condition, _ in wanted)
-    sql = (
-        f"{RECORD} WHERE r.status <> 'transferred' AND r.file IS NOT NULL{where} ORDER BY r.at DESC, r.id DESC LIMIT ?"
-    )
+        wanted.append((AFTER, after))
+    sql = UNSETTLED + "".join(f" AND {condition}" for condition, _ in wanted) + NEWEST_FIRST
     return sql, [*(str(value) if isinstance(value, StrEnum) else value for _, value in wanted), limit]
 
 

@@ -134,7 +134,11 @@ CREATE INDEX run_kin ON run(grp)
 CREATE INDEX run_holds ON run(grp, turn) WHERE hold AND (state = 'dead' OR state = 'waiting' AND status = 'uploaded');
 """
 
-STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9)
+VERSION_10 = """
+CREATE INDEX run_unsettled ON run(status, at, file, id) WHERE status <> 'transferred' AND file IS NOT NULL;
+"""
+
+STEPS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9, VERSION_10)
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
 _BEGIN = """

@@ -64,9 +64,9 @@ class SqliteCatalog:
         self, filter: Filter, *, state: State | None = None, limit: int = 100, after: str = ""
     ) -> list[ChildRecord]:
         """See Catalog."""
-        sql, values = child.unsettled(filter, state, limit, after, name="f.key GLOB ?", error="instr(r.error, ?)")
+        sql, values = unsettled(filter, state, limit, after)
         with self._connections.reading() as db:
-            return [child.record(r) for r in rows(db, sql.replace("JOIN file", "CROSS JOIN file"), *values)]
+            return [child.record(r) for r in rows(db, sql, *values)]
 
     def counts(self) -> Counts:
         """See Catalog."""
@@ -103,3 +103,9 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
         *(value for _, value in wanted),
         limit,
     ]
+
+
+def unsettled(filter: Filter, state: State | None, limit: int, after: str) -> tuple[str, list[Any]]:
+    """The statement for a page of child runs, led by their index whatever the planner thinks of `file`."""
+    sql, values = child.unsettled(filter, state, limit, after, name="f.key GLOB ?", error="instr(r.error, ?)")
+    return sql.replace("JOIN file", "CROSS JOIN file"), values

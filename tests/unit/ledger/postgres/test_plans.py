@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -141,6 +142,19 @@ def test_whoever_stands_behind_is_found_by_an_index_and_passed_over_by_all_other
 ) -> None:
     lines = plan(ledger, *STATEMENTS[name])
     assert [index for index in indexes if f"using {index} on run" not in lines] == [], lines
+
+
+@pytest.mark.parametrize("after", ["", "01JXT21Q00DF7R2M55TRJ6Y734"])
+@pytest.mark.parametrize("more", [{}, {"customer": "acme"}, {"since": 1.0, "until": 2.0}])
+def test_a_page_of_child_runs_is_read_in_the_order_of_its_index(
+    ledger: Connections, more: dict[str, Any], after: str
+) -> None:
+    filter = Filter(status=Status.FAILED, **more)
+    lines = plan(ledger, *_numbered(child.unsettled(filter, State.DEAD, 10, after, name="", error="")))
+    assert "using run_unsettled on run" in lines
+    assert "Sort" not in lines
+    if after:
+        assert re.search(r"Index Cond: .*ROW\(at, .*file.*, .*id.*\) < ROW", lines), lines
 
 
 @pytest.mark.parametrize("after", ["", "01JXT21Q00DF7R2M55TRJ6Y734"])

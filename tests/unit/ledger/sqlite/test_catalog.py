@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wharfinger.ledger import Filter, record
 from wharfinger.ledger.sqlite import SqliteDatabase, catalog
 from wharfinger.ledger.sqlite.connection import Connections, rows
-from wharfinger.model import Status
+from wharfinger.model import State, Status
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def connections(tmp_path: Path) -> Connections:
     return Connections(str(tmp_path / "ledger.db"), 5)
 
 
-def plan(connections: Connections, sql: str, *values: object) -> list[str]:
+def plan(connections: Connections, sql: str, values: Sequence[object] = ()) -> list[str]:
     with connections.reading() as db:
         return [line for *_, line in rows(db, f"EXPLAIN QUERY PLAN {sql}", *values)]
 
@@ -41,12 +43,24 @@ def test_a_page_is_led_by_an_index_and_never_sorted(
     connections: Connections, filter: Filter, index: str, after: str
 ) -> None:
     sql, values = catalog.query(filter, 100, after)
-    steps = plan(connections, sql, *values)
+    steps = plan(connections, sql, values)
     assert f"USING INDEX {index}" in steps[0]
     assert not any("TEMP B-TREE" in step for step in steps)
     if filter.since:
         assert "at>" in steps[0]
         assert "at<" in steps[0]
+
+
+@pytest.mark.parametrize("after", ["", "01JXT21Q00DF7R2M55TRJ6Y734"])
+@pytest.mark.parametrize("more", [{}, {"customer": "acme"}, {"since": 1.0, "until": 2.0}])
+def test_a_page_of_child_runs_is_read_in_the_order_of_its_index(
+    connections: Connections, more: dict[str, Any], after: str
+) -> None:
+    steps = plan(connections, *catalog.unsettled(Filter(status=Status.FAILED, **more), State.DEAD, 100, after))
+    assert "run_unsettled (status=?" in steps[0]
+    assert not any("TEMP B-TREE" in step for step in steps)
+    if after:
+        assert "(at,file,id)<" in steps[0]
 
 
 def test_a_later_page_begins_where_the_one_before_ended_and_not_at_the_end_of_the_time(
