@@ -369,6 +369,24 @@ def test_nobody_begins_while_a_worker_may_be_at_a_cancelled_file(
     assert worked_off(ledger) == ids(late)
 
 
+def test_nor_is_a_cancelled_file_that_is_replayed_begun_before(ledger: Ledger, catalog: Catalog, clock: Clock) -> None:
+    """However often it is cancelled and replayed meanwhile, and whoever else is cancelled."""
+    arrivals = arrived(ledger, 3, group=HOLDS)
+    run = claimed(ledger)
+    clock.forward(5)
+    for _ in range(2):
+        assert ledger.cancel([run.id], "ann") == [True]
+        assert ledger.replay([run.id]) == [True]
+        assert states(catalog, arrivals) == "brb"
+        assert ledger.cancel([arrivals[1].file_id], "ann") == [True]
+        assert (states(catalog, arrivals), claims(ledger)) == ("rcb", [])
+        assert record(catalog, arrivals[0]).due == START + 30
+        ledger.replay([arrivals[1].file_id])
+    assert ledger.settle([transferred(run)]) == [False]
+    clock.forward(26)
+    assert worked_off(ledger) == ids(arrivals)
+
+
 def test_nobody_begins_while_anything_that_a_cancelled_file_has_called_is_at_work(
     ledger: Ledger, catalog: Catalog, clock: Clock
 ) -> None:

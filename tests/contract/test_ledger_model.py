@@ -75,6 +75,12 @@ class Modelled:
     def holds(self) -> bool:
         return self.is_stuck and self.group is not None and self.group.holds
 
+    @property
+    def ghost(self) -> float:
+        """Until when somebody may be at it who does not know that it is cancelled, or is about to be."""
+        is_retry = (self.status, self.state) == ("processing", "ready")
+        return self.until if self.group and not is_retry else 0
+
     def is_claimable(self, now: float) -> bool:
         return self.state == "ready" and self.until <= now
 
@@ -93,7 +99,9 @@ class Modelled:
         is_new = self.state in ("ready", "behind") and self.status in ("uploaded", "queued")
         if not is_new or self.tries or self.crashes or self.solo:
             self.tries, self.crashes, self.solo, self.replays = 0, 0, False, self.replays + 1
+            known = self.ghost
             self.become("queued", "behind" if self.group else "ready")
+            self.until = known
 
 
 class Lockstep:
@@ -157,7 +165,7 @@ class LedgerMachine(RuleBasedStateMachine):
             ahead = [m for m in line if m.is_active or m.holds or m.state == "behind"]
             if ahead and ahead[0].state == "behind" and not any(m.is_active for m in line):
                 ahead[0].state = "ready"
-                ahead[0].until = max(m.until for m in line if m.state in ("cancelled", "ready"))
+                ahead[0].until = max(m.until for m in line if m.state in ("cancelled", "behind", "ready"))
                 ahead[0].until = ahead[0].until if ahead[0].until > self.clock.now else 0
 
     def ahead_of(self, m: Modelled) -> set[str]:
@@ -287,7 +295,7 @@ class LedgerMachine(RuleBasedStateMachine):
         can = m.state not in ("done", "cancelled")
         assert self.ledger.cancel([id], "ann") == [can]
         if can:
-            known = m.until if m.group and m.state == "leased" else 0
+            known = m.ghost
             m.become(m.status if m.state == "dead" else "failed", "cancelled")
             m.until = known
             self.advance()

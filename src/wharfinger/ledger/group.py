@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wharfinger.ledger.figure import Place
-from wharfinger.ledger.run import BEHIND, UNROUTED, UPLOADED, Found
+from wharfinger.ledger.run import BEHIND, RETRIED, UNROUTED, UPLOADED, Found
 from wharfinger.model import ENDED, Arrival, State
 
 ACTIVE = "grp IS NOT NULL AND parent IS NULL AND (state = 'ready' OR state = 'leased' OR state = 'waiting' AND status <> 'uploaded')"
@@ -41,7 +41,9 @@ AND (SELECT 1 FROM run WHERE grp = g.name AND turn < r.turn AND {HOLDS} LIMIT 1)
 """
 """Whether the first one behind, `r`, of the group `g.name` may begin."""
 
-GHOSTS = "SELECT grp, max(due) FROM run WHERE state = 'cancelled' AND due > ? AND grp IN (?) GROUP BY grp"
+GHOSTS = """
+SELECT grp, max(due) FROM run WHERE state IN ('cancelled', 'behind') AND due > ? AND grp IN (?) GROUP BY grp
+"""
 """Until when nobody of these groups begins (see `ghost`)."""
 
 AHEAD = f"""
@@ -108,9 +110,9 @@ def of(runs: Iterable[Found]) -> list[str]:
 def ghost(found: Found) -> int | None:
     """
     The time (µs) that is kept with a run of a group which is cancelled in the hands of a worker: until then nobody of its group
-    begins, since the worker may not know it yet.
+    begins, since the worker may not know it yet. It stays where the run is played again, and cancelled again; the time of a retry does not.
     """
-    return found.due if found.group is not None and found.state == State.LEASED else None
+    return found.due if found.group is not None and found.place != RETRIED else None
 
 
 def _is_over(place: Place, found: Found) -> bool:

@@ -26,10 +26,10 @@ FROM unnest(%s::text[], %s::text[], %s::text[], %s::integer[], %s::text[]) AS lo
 WHERE run.id = lost.id
 """
 
-_REPLAY = f"""
-UPDATE run SET {UNCLAIMED}, state = again.state, status = again.status, lane = again.lane, tries = 0, crashes = 0,
-  solo = 0, resumes = false, replays = replays + 1, revision = NULL, error = '', transferred = NULL
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::integer[]) AS again(id, state, status, lane)
+_REPLAY = """
+UPDATE run SET owner = NULL, claimed = NULL, due = again.due, state = again.state, status = again.status, lane = again.lane,
+  tries = 0, crashes = 0, solo = 0, resumes = false, replays = replays + 1, revision = NULL, error = '', transferred = NULL
+FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::integer[]) AS again(id, due, state, status, lane)
 WHERE run.id = again.id
 """
 
@@ -123,7 +123,7 @@ def replay(tx: Transaction, files: Sequence[str], by: str, now_us: int) -> list[
 def _start_again(tx: Transaction, runs: Sequence[Found], by: str, now_us: int) -> None:
     ids = [found.id for found in runs]
     heads = history.heads(tx, ids)
-    places = [(found.id, *map(str, restarted(found)), lane(found.size)) for found in runs]
+    places = [(found.id, ghost(found), *map(str, restarted(found)), lane(found.size)) for found in runs]
     tx.execute(_REPLAY, columns(places))
     tally = Tally()
     for found in runs:

@@ -22,8 +22,8 @@ UPDATE run SET {UNCLAIMED}, state = ?, status = ?, lane = max(lane, {ALONE}), so
 WHERE id = ?
 """
 
-_REPLAY = f"""
-UPDATE run SET {UNCLAIMED}, state = ?, status = ?, lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
+_REPLAY = """
+UPDATE run SET owner = NULL, claimed = NULL, due = ?, state = ?, status = ?, lane = ?, rank = ?, tries = 0, crashes = 0, solo = 0,
   checkpoint = json_set(checkpoint, '$.revision', ''), replays = replays + 1, revision = NULL, error = '', transferred = NULL
 WHERE id = ?
 """
@@ -82,7 +82,7 @@ def replay(tx: apsw.Connection, files: Sequence[str], by: str, now_us: int) -> l
         runs.pop(id, None)
     again = [found for found in runs.values() if not found.is_fresh]
     ranks = rank.enter_again(tx, [found.id for found in again if found.group is None])
-    places = [(*restarted(found), lane(found.size), ranks.get(found.id, 0), found.id) for found in again]
+    places = [(ghost(found), *restarted(found), lane(found.size), ranks.get(found.id, 0), found.id) for found in again]
     tx.executemany(_REPLAY, places)
     tally = Tally()
     for found in again:

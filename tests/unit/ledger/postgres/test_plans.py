@@ -57,7 +57,7 @@ STATEMENTS = {
     "more": (calling._MORE, (["R"], [1])),
     "files of calls": (calling._FILES, (["R"],)),
     "take back": (recover._TAKE_BACK, (["R"], ["ready"], ["queued"], [0], [None])),
-    "replay": (recover._REPLAY, (["R"], ["ready"], ["queued"], [0])),
+    "replay": (recover._REPLAY, (["R"], [None], ["ready"], ["queued"], [0])),
     "cancel": (recover._CANCEL, (["R"], [None], ["cancelled"], ["failed"], [None])),
     "groups taken": (group._TAKEN, (["G"],)),
     "ghosts of groups": (group._GHOSTS, (1, ["G"])),
