@@ -9,7 +9,7 @@ does not touch its neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -189,20 +189,20 @@ def purge_note(arrival: Arrival) -> dict[str, Any]:
     """What `Store.note` is given before the bytes of a file are removed for good: the file, and its `purge`."""
     assert arrival.purge
     about = {name: getattr(arrival, name) for name in _ARRIVAL}
-    return {"file_id": arrival.file_id, "purged": {**about, "purge": _values(arrival.purge)}}
+    return {"file_id": arrival.file_id, "purged": {**about, "purge": asdict(arrival.purge)}}
 
 
 def noted_purge(note: Mapping[str, Any]) -> Arrival | None:
     """
     The file that `purge_note` wrote of; None for a note of another kind. Raises ValueError for one of this kind that cannot be read: it
-    is damaged, or a newer version wrote it.
+    is damaged, or a newer version wrote it; what an older one did not know of a file is as if it were not given.
     """
     if "purged" not in note:
         return None
     try:
         said = note["purged"]
         purge = Purge(**{**said["purge"], "status": Status(said["purge"]["status"])})
-        return Arrival(**{name: said[name] for name in _ARRIVAL}, purge=purge)
+        return Arrival(**{name: said[name] for name in _ARRIVAL if name in said}, purge=purge)
     except (KeyError, TypeError) as exc:
         raise ValueError(f"a note on a purge that this version cannot read: {exc!r}") from exc
 
@@ -225,8 +225,5 @@ def noted_cancel(note: Mapping[str, Any]) -> tuple[str, str | None] | None:
     return file_id, by
 
 
-_ARRIVAL = [each.name for each in fields(Arrival) if each.init and each.name not in ("delivered", "purge")]
-
-
-def _values(value: Any) -> dict[str, Any]:
-    return {each.name: getattr(value, each.name) for each in fields(value)}
+_OTHERWISE = {"delivered", "purge", "group"}  # told by other notes, by this one, and by the configuration
+_ARRIVAL = [each.name for each in fields(Arrival) if each.init and each.name not in _OTHERWISE]
