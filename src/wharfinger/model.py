@@ -166,6 +166,7 @@ class Arrival:
     delivered: tuple[Delivered, ...] | None = None  # known from the journal alone, when a ledger is rebuilt
     purge: Purge | None = None  # of one whose bytes are given up
     group: Group | None = None  # None: in no order
+    error: str = ""  # what it went on without, of one that is `delivered`: "CODE: message"
     file_id: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -108,6 +108,20 @@ def test_a_restored_arrival_is_transferred_and_never_claimed(ledger: Ledger, cat
     assert ledger.claim("worker", 10, 30) == []
 
 
+def test_a_restored_arrival_tells_what_it_went_on_without(ledger: Ledger, catalog: Catalog) -> None:
+    effect = Delivered("archive", "delivered", "acme/a.csv", "V1", 5, "ab" * 32, START + 7)
+    lacking = an_arrival(delivered=(effect,), error="INCOMPLETE: 1 of 2 members failed: b.csv: EIO")
+    assert ledger.arrive([lacking, an_arrival(delivered=(effect,))]) == [True, True]
+    record = catalog.file(lacking.file_id)
+    assert record
+    assert (record.status, record.error_message, record.delivered) == ("transferred", lacking.error, (effect,))
+    error = {"code": "INCOMPLETE", "message": "1 of 2 members failed: b.csv: EIO", "step": ""}
+    assert catalog.events(lacking.file_id)[-1].data["error"] == error
+    assert catalog.counts().incomplete == 1
+    assert ledger.replay([lacking.file_id]) == [True]
+    assert catalog.counts().incomplete == 0
+
+
 def test_a_restored_arrival_without_a_delivery_is_transferred(ledger: Ledger, catalog: Catalog) -> None:
     arrival = an_arrival(delivered=())
     ledger.arrive([arrival])

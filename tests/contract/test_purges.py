@@ -281,6 +281,7 @@ def test_files_whose_bytes_are_kept_can_be_looked_through(ledger: Ledger, purges
     ("status", "error", "state"),
     [
         (Status.TRANSFERRED, "", State.DONE),
+        (Status.TRANSFERRED, "INCOMPLETE: 1 of 2 members failed: a: EIO", State.DONE),
         (Status.QUARANTINED, "MALFORMED: not gzip: at all", State.CANCELLED),
         (Status.FAILED, "CANCELLED: by ann", State.CANCELLED),
     ],
@@ -303,8 +304,10 @@ def test_a_purge_outlives_the_ledger(
     assert (record.status, record.state, record.error_message, record.purged) == (status, state, error, START + 60)
     assert [event.kind for event in catalog.events(arrival.file_id)] == ["arrived", str(status), "purged"]
     assert last(catalog, arrival.file_id).data["rule"] == "old"
+    told = catalog.events(arrival.file_id)[1].data.get("error", {"code": "", "message": ""})
+    assert f"{told['code']}: {told['message']}".removeprefix(": ") == error
     assert namespace.look([arrival.key]) == [None]
     assert (ledger.claim("worker", 10, 30), purges.ordered()) == ([], [])
     assert ledger.replay([arrival.file_id]) == [False]
     counts = catalog.counts()
-    assert (counts.files[status], counts.purged, counts.purging) == (1, 1, 0)
+    assert (counts.files[status], counts.purged, counts.purging, counts.incomplete) == (1, 1, 0, 0)

@@ -27,6 +27,7 @@ from wharfinger.model import (
     Checkpoint,
     Child,
     Delivered,
+    Failure,
     Family,
     ObjectRef,
     Outcome,
@@ -324,7 +325,7 @@ class Execution:
             status=end.status,
             pipeline=pipeline.name,
             revision=pipeline.revision,
-            failure=fault.failure if fault else None if self.waits else incomplete(self._shortfalls()),
+            failure=fault.failure if fault else None if self.waits else self.lack,
             due=end.due,
             counts=fault.counts if fault else True,
             steps=tuple(self._records),
@@ -332,11 +333,12 @@ class Execution:
             facts={} if self.waits else self._facts,
         )
 
-    def _shortfalls(self) -> Mapping[str, str]:
-        """What the run went on without, by the steps that had called it."""
+    @property
+    def lack(self) -> Failure | None:
+        """What the run went on without, so far."""
         crossings = [stage.name for stage in self.plan.stages if isinstance(stage, Crossing)]
         found = {name: self._facts.get(name, {}).get(SHORTFALL, "") for name in crossings}
-        return {name: amiss for name, amiss in found.items() if amiss}
+        return incomplete({name: amiss for name, amiss in found.items() if amiss})
 
     @property
     def _end(self) -> Fate:

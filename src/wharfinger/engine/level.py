@@ -14,7 +14,7 @@ from wharfinger.engine.execution import Execution
 from wharfinger.engine.input import Content
 from wharfinger.engine.lease import Leases
 from wharfinger.errors import LedgerError, StoreError
-from wharfinger.ledger import MANY, Ledger
+from wharfinger.ledger import MANY, Ledger, outcome
 from wharfinger.model import Call, Child, Delivered, Lease
 from wharfinger.store import Delivery, Put, Store, Target, delivery_note
 from wharfinger.telemetry import crash
@@ -120,7 +120,7 @@ def note(executions: Sequence[Execution], store: Store) -> None:
     """Write the deliveries for the files that succeeded into the store's journal, so that a rebuilt ledger knows of them."""
     done = [execution for execution in executions if execution.ends_file]
     try:
-        store.note([delivery_note(execution.run.arrival.file_id, execution.delivered) for execution in done])
+        store.note([delivery_note(e.run.arrival.file_id, e.delivered, outcome.line(e.lack)) for e in done])
     except (StoreError, OSError) as error:
         for execution in done:
             execution.fail(error)

@@ -67,11 +67,11 @@ class Notes:
                 elif cancel:
                     yield "cancel", cancel[0], orjson.dumps(note)
 
-    def delivered(self, file_id: str) -> tuple[Delivered, ...] | None:
-        """What the last note on deliveries of this file says; None where there is none."""
+    def delivered(self, file_id: str) -> tuple[tuple[Delivered, ...] | None, str]:
+        """What the last note on deliveries of this file says, and what it went on without; None where there is none."""
         found = self._db.execute("SELECT note FROM delivery WHERE file_id = ?", (file_id,)).fetchone()
         noted = noted_delivery(orjson.loads(found[0])) if found else None
-        return noted[1] if noted else None
+        return noted[1:] if noted else (None, "")
 
     def cancelled(self, file_id: str) -> str | None:
         """Who cancelled this file, if somebody did and it was not replayed since."""
@@ -84,7 +84,7 @@ class Notes:
         for (note,) in self._db.execute("SELECT note FROM purge ORDER BY file_id"):
             arrival = noted_purge(orjson.loads(note))
             assert arrival
-            yield replace(arrival, delivered=self.delivered(arrival.file_id))
+            yield replace(arrival, delivered=self.delivered(arrival.file_id)[0])
 
     def close(self) -> None:
         """Let go of the tables."""
@@ -191,6 +191,7 @@ def _has_landed(listed: Listed) -> bool:
 
 def _arrival(listed: Listed, notes: Notes, group: Grouping) -> Arrival:
     ref, about = listed.ref, listed.about
+    delivered, error = notes.delivered(about["file_id"])
     return Arrival(
         bucket=ref.bucket,
         key=ref.key,
@@ -205,6 +206,7 @@ def _arrival(listed: Listed, notes: Notes, group: Grouping) -> Arrival:
         session=about["session"],
         cost=about["cost"],
         mtime=about["mtime"],
-        delivered=notes.delivered(about["file_id"]),
+        delivered=delivered,
         group=group(about["customer"], ref.key),
+        error=error,
     )

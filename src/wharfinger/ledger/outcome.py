@@ -12,7 +12,7 @@ from wharfinger.ledger import MANY, chain, row
 from wharfinger.ledger.figure import Place
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.run import HELD, QUEUED, RETRIED, UNROUTED, WAITING, Found
-from wharfinger.model import Outcome, State, Status
+from wharfinger.model import Failure, Outcome, State, Status
 
 LEGAL: Mapping[State, frozenset[Status]] = {
     State.DONE: frozenset({Status.TRANSFERRED}),
@@ -120,7 +120,12 @@ def is_try(o: Outcome) -> bool:
 
 def error(o: Outcome) -> str:
     """The failure in one line; "" where there is none."""
-    return f"{o.failure.code}: {readable(o.failure.message)}" if o.failure else ""
+    return line(o.failure)
+
+
+def line(failure: Failure | None) -> str:
+    """The failure as "CODE: message"; "" where there is none."""
+    return f"{failure.code}: {readable(failure.message)}" if failure else ""
 
 
 def readable(text: str) -> str:

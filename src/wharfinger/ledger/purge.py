@@ -49,6 +49,11 @@ class Past:
     error: str
     told: Told
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it is transferred, but for children that did not succeed."""
+        return self.place == TRANSFERRED and self.error != ""
+
 
 def past(arrival: Arrival) -> Past | None:
     """What the store's journal knows of its end; None where it is to run."""
@@ -60,8 +65,9 @@ def past(arrival: Arrival) -> Past | None:
         return None
     delivered = arrival.delivered or ()
     at = row.micros(max((d.at for d in delivered), default=arrival.at))
-    facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered]}
-    return Past(TRANSFERRED, at, at, "", Told(arrival.file_id, "transferred", facts))
+    error = purge.error if purge else arrival.error
+    facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered], **_error(error)}
+    return Past(TRANSFERRED, at, at, error, Told(arrival.file_id, "transferred", facts))
 
 
 def _error(text: str) -> Mapping[str, Any]:

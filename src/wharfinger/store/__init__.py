@@ -155,8 +155,8 @@ class Target(Protocol):
         ...
 
 
-def delivery_note(file_id: str, delivered: Sequence[Delivered]) -> dict[str, Any]:
-    """What `Store.note` is given before a file is settled as transferred: all its visible effects."""
+def delivery_note(file_id: str, delivered: Sequence[Delivered], error: str = "") -> dict[str, Any]:
+    """What `Store.note` is given before a file is settled as transferred: all its visible effects, and what it went on without."""
     effects = [
         {
             "destination": each.destination,
@@ -169,18 +169,18 @@ def delivery_note(file_id: str, delivered: Sequence[Delivered]) -> dict[str, Any
         }
         for each in delivered
     ]
-    return {"file_id": file_id, "delivered": effects}
+    return {"file_id": file_id, "delivered": effects, **({"error": error} if error else {})}
 
 
-def noted_delivery(note: Mapping[str, Any]) -> tuple[str, tuple[Delivered, ...]] | None:
+def noted_delivery(note: Mapping[str, Any]) -> tuple[str, tuple[Delivered, ...], str] | None:
     """
-    The file_id and the effects that `delivery_note` wrote; None for a note of another kind. Raises ValueError for one of this kind that
-    cannot be read: it is damaged, or a newer version wrote it.
+    The file_id, the effects and the error that `delivery_note` wrote; None for a note of another kind. Raises ValueError for one of
+    this kind that cannot be read: it is damaged, or a newer version wrote it.
     """
     if "delivered" not in note:
         return None
     try:
-        return str(note["file_id"]), tuple(Delivered(**each) for each in note["delivered"])
+        return str(note["file_id"]), tuple(Delivered(**each) for each in note["delivered"]), str(note.get("error", ""))
     except (KeyError, TypeError) as exc:
         raise ValueError(f"a note on a delivery that this version cannot read: {exc!r}") from exc
 
@@ -225,5 +225,5 @@ def noted_cancel(note: Mapping[str, Any]) -> tuple[str, str | None] | None:
     return file_id, by
 
 
-_OTHERWISE = {"delivered", "purge", "group"}  # told by other notes, by this one, and by the configuration
+_OTHERWISE = {"delivered", "error", "purge", "group"}  # told by other notes, by this one, and by the configuration
 _ARRIVAL = [each.name for each in fields(Arrival) if each.init and each.name not in _OTHERWISE]

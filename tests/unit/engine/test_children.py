@@ -74,7 +74,7 @@ def test_what_children_deliver_is_in_the_record_of_the_file_and_in_the_journal(y
     drain(yard.worker(a_pipeline(OUT, call("inner")), called(LAKE, name="inner")))
     delivered = yard.records()["a"].delivered
     assert [each.destination for each in delivered] == ["out", "lake"]
-    assert [noted_delivery(note) for note in yard.store.notes()] == [(arrival.file_id, delivered)]
+    assert [noted_delivery(note) for note in yard.store.notes()] == [(arrival.file_id, delivered, "")]
 
 
 def test_what_is_not_in_the_store_is_put_there_for_the_children_and_removed_in_the_end(yard: Yard) -> None:
@@ -352,6 +352,8 @@ def test_what_a_file_went_on_without_is_told_until_it_is_replayed(yard: Yard, ca
     assert (outcome["status"], outcome["code"]) == ("transferred", "INCOMPLETE")
     assert f"INCOMPLETE: {outcome['reason']}" == record.error_message
     assert yard.catalog.counts().incomplete == 1
+    [noted] = map(noted_delivery, yard.store.notes())
+    assert noted == (arrival.file_id, record.delivered, record.error_message)
     yard.ledger.replay([arrival.file_id])
     assert (yard.catalog.counts().incomplete, yard.records()["all.zip"].error_message) == (0, "")
 

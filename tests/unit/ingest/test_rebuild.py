@@ -101,6 +101,16 @@ def test_what_was_delivered_is_transferred_and_is_not_run_again(
     assert [run.arrival.key for run in empty.ledger.claim("worker", 100, 30.0)] == ["acme/inbound/open.csv"]
 
 
+def test_what_a_file_went_on_without_is_known_again(store: Store, database: Database, empty: Database) -> None:
+    (arrival,) = taken(store, database, "all.zip")
+    store.note([delivery_note(arrival.file_id, [], "INCOMPLETE: 1 of 1 members failed: a: EIO")])
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=1, delivered=1)
+    record = empty.catalog.file(arrival.file_id)
+    assert record
+    assert (record.status, record.error_message) == ("transferred", "INCOMPLETE: 1 of 1 members failed: a: EIO")
+    assert empty.catalog.counts().incomplete == 1
+
+
 def test_a_file_appears_in_its_customers_tree_again(store: Store, database: Database, empty: Database) -> None:
     taken(store, database, "a.csv")
     rebuild(store, empty, "inbox")
@@ -203,7 +213,7 @@ def test_a_rebuild_leaves_no_scratch(store: Store, database: Database, empty: Da
 def test_the_last_note_on_a_file_counts(tmp_path: Path) -> None:
     first, last = (Delivered("out", "out", key, "V1", 1, "0" * 64, 1.5) for key in ("first", "last"))
     effects = Notes(tmp_path, [delivery_note("A", [first]), {"other": 1}, delivery_note("A", [last])])
-    assert (effects.delivered("A"), effects.delivered("B")) == ((last,), None)
+    assert (effects.delivered("A"), effects.delivered("B")) == (((last,), ""), (None, ""))
     effects.close()
 
 

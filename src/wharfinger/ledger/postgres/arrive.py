@@ -101,3 +101,5 @@ def _restore(tx: Transaction, a: Arrival, turn: Turn, known: Past, tally: Tally)
     tally.born(known.place, a.size)
     if a.purge:
         purge.restore(tx, a, a.purge, tally)
+    else:
+        tally.incomplete(known.is_incomplete)

@@ -73,3 +73,5 @@ def _restore(tx: apsw.Connection, a: Arrival, turn: Turn, known: Past, tally: Ta
     tally.born(known.place, a.size)
     if a.purge:
         purge.restore(tx, a, a.purge, tally)
+    else:
+        tally.incomplete(known.is_incomplete)
