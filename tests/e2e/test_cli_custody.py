@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -51,16 +52,16 @@ def test_verify_finds_what_was_changed_and_what_is_missing(wharf: Wharf) -> None
 
 
 def test_what_is_rotten_is_brought_back_from_a_backup_as_verify_says(wharf: Wharf) -> None:
-    put(wharf, "a.csv", "b.csv")
+    put(wharf, "a b.csv", "it's.csv")
     assert wharf("backup", "kept").code == 0
     changed, missing = objects(wharf)
     changed.chmod(0o600)
     changed.write_bytes(b"A,B\n1,2\n")
     missing.unlink()
-    told = re.findall(r"cp -pf BACKUP/\S+ \S+(?=;)", wharf("store", "verify").err)
+    told = re.findall(r"fix: (cp -pf .*); then", wharf("store", "verify").err)
     assert len(told) == 2
     for command in told:
-        subprocess.run(command.replace("BACKUP", "kept").split(), cwd=wharf.place, check=True)
+        subprocess.run(shlex.split(command.replace("BACKUP", "kept")), cwd=wharf.place, check=True)
     assert wharf("store", "verify").code == 0
 
 
@@ -124,6 +125,13 @@ def test_a_lost_ledger_is_rebuilt_with_the_same_records(wharf: Wharf) -> None:
     told = wharf("ledger", "rebuild", "--json").json
     assert (told["arrivals"], told["delivered"]) == (2, 0)
     assert wharf("files", "--json").json == before
+
+
+def test_a_rebuild_tells_of_cancelled_files_that_they_do_not_run(wharf: Wharf) -> None:
+    first, _ = put(wharf, "a.csv", "b.csv")
+    wharf("cancel", first)
+    lose_ledger(wharf)
+    assert "2 files recorded: 0 as transferred, 1 as cancelled, 1 run again" in wharf("ledger", "rebuild").err
 
 
 def test_a_note_that_cannot_be_read_is_told_and_stops_no_rebuild(wharf: Wharf) -> None:
@@ -200,6 +208,7 @@ def test_an_interrupted_rebuild_ends_with_a_word_and_keeps_the_users(wharf: Whar
     assert wharf("ledger", "rebuild", "--json").json == {
         "arrivals": 1,
         "delivered": 0,
+        "cancelled": 0,
         "known": 0,
         "others": 0,
         "purged": 0,

@@ -266,7 +266,7 @@ def _checkpoints(session: Session) -> Iterator[Finding]:
         said = f"the histories of files have been under no new checkpoint for {span(age)}"
         yield Finding("checkpoints", "warn", said, "wharf serve makes them; by hand: wharf audit checkpoint")
     else:
-        yield Finding("checkpoints", "ok", "what has happened is signed, or will be within a minute")
+        yield Finding("checkpoints", "ok", "what has happened is signed, or is awaited")
 
 
 def _sources(session: Session) -> Iterator[Finding]:

@@ -30,8 +30,9 @@ def rebuild(session: Session, missing: bool, force: bool, yes: bool) -> None:
     """
     Make a lost ledger anew from the store's journal.
 
-    Every file in custody gets its record back under the same id. What was delivered is known as transferred; every other file
-    runs again, and what its destination holds already is not written a second time. Stop `wharf serve` first.
+    Every file in custody gets its record back under the same id. What was delivered is known as transferred, what was cancelled
+    as cancelled; every other file runs again, and what its destination holds already is not written a second time. First stop
+    `wharf serve`.
 
     A ledger that has files is refused, but for --missing, which leaves their records as they are, and for --force, which loses what
     the store does not know: histories, renames, which files failed.
@@ -72,6 +73,7 @@ def _tell(session: Session, found: Rebuilt, users: list[User]) -> None:
             {
                 "arrivals": found.arrivals,
                 "delivered": found.delivered,
+                "cancelled": found.cancelled,
                 "known": found.known,
                 "others": found.others,
                 "purged": found.purged,
@@ -79,8 +81,11 @@ def _tell(session: Session, found: Rebuilt, users: list[User]) -> None:
                 "users": len(users),
             }
         )
-    again = found.arrivals - found.delivered
-    say(f"{many(found.arrivals, 'file')} recorded: {number(found.delivered)} as transferred, {number(again)} run again")
+    again = found.arrivals - found.delivered - found.cancelled
+    cancelled = f"{number(found.cancelled)} as cancelled, " if found.cancelled else ""
+    say(
+        f"{many(found.arrivals, 'file')} recorded: {number(found.delivered)} as transferred, {cancelled}{number(again)} run again"
+    )
     if found.purged:
         say(f"{many(found.purged, 'file')} recorded whose bytes were purged before")
     if found.unread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import time
@@ -156,7 +157,8 @@ def _fix(problem: Problem) -> str:
     """Of an object in a directory: how to bring it back. A backup has it at the same place below `objects/`."""
     _, objects, place = problem.path.rpartition("/objects/")
     if problem.ref and objects and problem.path.startswith("/"):
-        return f"cp -pf BACKUP/objects/{place} {problem.path}; then wharf store verify"
+        backup, here = shlex.quote(f"BACKUP/objects/{place}"), shlex.quote(problem.path)
+        return f"cp -pf {backup} {here}; then wharf store verify"
     return problem.path and f"look at {problem.path}"
 
 

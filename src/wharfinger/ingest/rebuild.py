@@ -15,7 +15,7 @@ import orjson
 
 from wharfinger.config.order import Grouping, unordered
 from wharfinger.errors import StoreError
-from wharfinger.ledger import MANY, Catalog, Database, Ledger
+from wharfinger.ledger import MANY, Catalog, Database
 from wharfinger.model import Arrival, Delivered, ObjectRef, file_id
 from wharfinger.store import Listed, Store, noted_cancel, noted_delivery, noted_purge
 
@@ -26,6 +26,7 @@ class Rebuilt:
 
     arrivals: int = 0  # recorded anew
     delivered: int = 0  # of these: known as transferred
+    cancelled: int = 0  # of these: known as cancelled
     known: int = 0  # were in the ledger already
     others: int = 0  # lie in the bucket and are no arrivals
     purged: int = 0  # files without bytes that are recorded anew, or whose record is told so
@@ -106,7 +107,8 @@ def rebuild(
     holds the same bytes under the same name stays untouched. A note that cannot be read counts as none. `seen` hears of each batch.
     Memory does not grow with the journal.
 
-    Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is, unless its bytes are purged.
+    Safe to repeat, also after a crash halfway: an arrival that the ledger knows is left as it is, unless its bytes are purged, or it was
+    cancelled before anything else happened to it.
     """
     total = Rebuilt()
     scratch = store.scratch()
@@ -117,7 +119,7 @@ def rebuild(
                 total += _record_purged(store, database, some)
             objects = store.list(bucket)
             while batch := list(islice(objects, MANY)):
-                found = _record(database.ledger, batch, notes, group)
+                found = _record(database, batch, notes, group)
                 seen(found)
                 total += found
             total += Rebuilt(unread=notes.unread)
@@ -169,18 +171,24 @@ def _record_purged(store: Store, database: Database, arrivals: Sequence[Arrival]
     return Rebuilt(purged=recorded)
 
 
-def _record(ledger: Ledger, batch: Sequence[Listed], notes: Notes, group: Grouping) -> Rebuilt:
+def _record(database: Database, batch: Sequence[Listed], notes: Notes, group: Grouping) -> Rebuilt:
     arrivals = [_arrival(each, notes, group) for each in batch if _has_landed(each)]
-    new = ledger.arrive(arrivals)
-    for arrival in arrivals:
-        if arrival.delivered is None and (by := notes.cancelled(arrival.file_id)):
-            ledger.cancel([arrival.file_id], by)
+    new = database.ledger.arrive(arrivals)
     return Rebuilt(
         arrivals=sum(new),
         delivered=sum(is_new and arrival.delivered is not None for arrival, is_new in zip(arrivals, new)),
+        cancelled=sum([_cancel(database, arrival, notes) and is_new for arrival, is_new in zip(arrivals, new)]),
         known=len(new) - sum(new),
         others=len(batch) - len(arrivals),
     )
+
+
+def _cancel(database: Database, arrival: Arrival, notes: Notes) -> bool:
+    """Whether it is cancelled by this: nothing has happened to it since it arrived, and a note says that somebody did."""
+    by = notes.cancelled(arrival.file_id) if arrival.delivered is None else None
+    if by is None or len(database.catalog.events(arrival.file_id)) > 1:
+        return False
+    return database.ledger.cancel([arrival.file_id], by) == [True]
 
 
 def _has_landed(listed: Listed) -> bool:

@@ -316,8 +316,8 @@ def test_a_ledger_that_is_older_than_the_purge_learns_of_it(store: Store, databa
 def test_what_was_cancelled_stays_so(store: Store, database: Database, empty: Database) -> None:
     arrival, _ = taken(store, database, "secret.csv", "open.csv")
     assert cancel(store, database.ledger, [arrival.file_id], "ann") == [True]
-    for _ in range(2):
-        rebuild(store, empty, "inbox")
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=2, cancelled=1)
+    assert rebuild(store, empty, "inbox") == Rebuilt(known=2)
     assert [run.arrival.key for run in empty.ledger.claim("worker", 100, 30.0)] == ["acme/inbound/open.csv"]
     last = empty.catalog.events(arrival.file_id)[-1]
     assert (last.kind, last.data["by"]) == ("cancelled", "ann")
@@ -332,7 +332,17 @@ def test_what_was_replayed_since_it_was_cancelled_runs(store: Store, database: D
     assert len(empty.ledger.claim("worker", 100, 30.0)) == 2
 
 
-def test_a_ledger_from_before_learns_what_was_cancelled(store: Store, database: Database, empty: Database) -> None:
+def test_what_runs_again_by_the_ledgers_own_word_is_not_cancelled(store: Store, database: Database) -> None:
+    (arrival,) = taken(store, database, "a.csv")
+    cancel(store, database.ledger, [arrival.file_id], "ann")
+    assert database.ledger.replay([arrival.file_id], by="bob") == [True]
+    assert rebuild(store, database, "inbox") == Rebuilt(known=1)
+    assert len(database.ledger.claim("worker", 100, 30.0)) == 1
+
+
+def test_a_rebuild_that_was_cut_off_before_it_cancelled_a_file_is_made_good(
+    store: Store, database: Database, empty: Database
+) -> None:
     (arrival,) = taken(store, database, "a.csv")
     rebuild(store, empty, "inbox")
     cancel(store, database.ledger, [arrival.file_id], "ann")
