@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +21,7 @@ from rig import postgres
 from rig.account import Account, calm
 from rig.databases import Clock, a_call, a_child, an_arrival, arrived, claimed, failed, lease, retried, transferred
 from rig.databases import waiting as waiting_for
-from rig.serving import Keeper, prepare
+from rig.serving import Keeper, is_stopped, prepare, put
 from rig.severing import Severing
 from rig.uploading import upload
 from rig.waiting import wait_until
@@ -375,6 +378,35 @@ def test_a_server_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path: P
         counts = database.catalog.counts()
         assert sum(counts.files.values()) == len(recorded)
         assert counts.files[Status.TRANSFERRED] == sum(record.status == Status.TRANSFERRED for record in records)
+        database.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_in_doubt_whose_server_stays_away_ends_when_it_is_told_to(
+    tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server dies while a worker is about to commit what became of a file."""
+    with postgres.Server() as server:
+        monkeypatch.setenv("WHARF_LEDGER", postgres.schema(tmp_path, server.url))
+        prepare(tmp_path)
+        put(tmp_path, {"a.txt": b"bytes"})
+        once, log = tmp_path / "once", tmp_path / "worker.log"
+        env = {"WHARF_CRASH": "ledger.settling", "WHARF_CRASH_SIGNAL": "SIGSTOP", "WHARF_CRASH_ONCE": str(once)}
+        command = [sys.executable, "-m", "wharfinger", "--config", str(tmp_path / "wharf.yaml"), "worker"]
+        with log.open("w") as said, subprocess.Popen(command, env={**os.environ, **env}, stderr=said) as worker:
+            try:
+                wait_until("it is about to commit", lambda: once.exists() and is_stopped(worker.pid))
+                server.kill()
+                worker.send_signal(signal.SIGCONT)
+                wait_until("it is in doubt", lambda: "an answer of the ledger was lost" in log.read_text(), seconds=30)
+                worker.send_signal(number)
+                assert worker.wait(25) == 0
+            finally:
+                worker.kill()
+        assert [*(tmp_path / "data/store/scratch").iterdir()] == []
+        server.start()
+        database = PostgresDatabase(os.environ["WHARF_LEDGER"], clock=lambda: time.time() + 60)
+        assert len(database.ledger.sweep()) == 1
         database.close()
 
 

@@ -107,7 +107,8 @@ class Heartbeat:
             self._released(self._leases.abandon())
 
     def _clear_up(self) -> None:
-        if self._clock() >= self._sweep_at:
+        """Nothing where the worker is about to end: it would wait for a ledger that is away."""
+        if self._clock() >= self._sweep_at and not self._leases.closed:
             self._sweep_at = self._clock() + SWEEP_S
             self._sweep()
 

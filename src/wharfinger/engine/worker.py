@@ -109,7 +109,8 @@ class Worker:
             while not self._leases.closed:
                 if not self.turn() and not self._is_in_doubt:
                     self._hint.receive(IDLE_S)
-            retry.insist(self._let_go)
+            with contextlib.suppress(LedgerError):  # leases end by themselves
+                self._let_go()
         self._workroom.close()
 
     def stop(self) -> None:

@@ -18,7 +18,17 @@ from rig.yard import PIPELINES, STEPS, Yard, a_pipeline, a_step, bound
 from wharfinger.config.entry import Retry, Route
 from wharfinger.engine.failure import RESPITE_S
 from wharfinger.engine.worker import EXPRESS_BATCH
-from wharfinger.errors import ConfigError, NameRefused, NoSpace, StoreError, Transient, WharfingerError
+from wharfinger.errors import (
+    Busy,
+    ConfigError,
+    LedgerError,
+    LostAnswer,
+    NameRefused,
+    NoSpace,
+    StoreError,
+    Transient,
+    WharfingerError,
+)
 from wharfinger.ingest import land
 from wharfinger.ledger import LARGE
 from wharfinger.ledger.sqlite import SqliteDatabase
@@ -521,8 +531,6 @@ def test_an_output_that_vanished_before_its_checkpoint_fails_the_file(yard: Yard
 
 
 def test_busy_ledgers_are_waited_for(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wharfinger.errors import Busy
-
     def busy(name: str, times: int) -> None:
         verb = getattr(yard.ledger, name)
 
@@ -579,6 +587,25 @@ def test_a_worker_that_ends_leaves_nothing_in_doubt(
     assert lost == [verb]
     assert yard.catalog.counts().runs[State.LEASED] == 0
     assert {kind for name in "ab" for kind in yard.history(name)} <= {"arrived", "released", "transferred"}
+
+
+@pytest.mark.parametrize("error", [Busy("away"), LostAnswer("lost again")], ids=["away", "lost again"])
+def test_a_worker_in_doubt_ends_though_the_ledger_stays_away(
+    yard: Yard, error: LedgerError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*, owner: str | None, crashed: bool) -> list[str]:
+        if owner:
+            worker.stop()
+            raise error
+        return []
+
+    yard.land({"a": b"bytes"})
+    worker = yard.worker(PIPELINES["full"])
+    lose_answer(yard.ledger, "settle", monkeypatch, is_done=False)
+    monkeypatch.setattr(yard.ledger, "sweep", away)
+    worker.work()
+    assert os.listdir(yard.root / "store" / "scratch") == []
+    assert yard.catalog.counts().runs[State.LEASED] == 1
 
 
 def test_slow_files_are_claimed_in_smaller_groups(yard: Yard) -> None:
