@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
-from wharfinger.errors import ConfigError, UsageError
+from wharfinger.errors import ConfigError
 from wharfinger.ledger import Audit, Catalog, Database, Hint
 from wharfinger.ledger.hint import DatagramHint
 from wharfinger.store import Store, Target, disk
@@ -30,6 +30,12 @@ LEDGERS = {
 }
 SERVERS = {"postgresql", "s3"}
 """Schemes whose URL names a server: its backend reads it."""
+
+BACKUPS = {
+    "postgresql": ("pg_dump, made before this", "pg_restore, then wharf ledger rebuild --missing"),
+    "s3": ("versions or a replica of the bucket", "its versions or its replica, where it is lost"),
+}
+"""What a backup of such a server's part is, and what brings it back."""
 
 ASIDE = {
     "sqlite": "wharfinger.ledger.sqlite.aside:move_aside",
@@ -76,18 +82,17 @@ def move_ledger_aside(settings: Place) -> str:
 
 
 def premises(settings: Settings) -> Premises:
-    """Where this installation keeps what a backup needs. Raises UsageError where another system keeps it."""
-    from wharfinger.ingest.backup import Premises
+    """Where this installation keeps what a backup needs, and what of it servers keep."""
+    from wharfinger.ingest.backup import Left, Premises
 
-    (ledger, at), store = _ledger(settings), urlsplit(_store(settings)).scheme
-    if ledger != "sqlite" or store != "file":
-        raise UsageError(
-            f"the ledger is in {ledger}, the store in {store}: wharf backs up what is in files of this machine",
-            fix="back these up by their own means, the ledger first: its database's dump, then the bucket's versions",
-        )
+    (scheme, at), store = _ledger(settings), _store(settings)
+    parts = (("ledger", scheme, at), ("store", urlsplit(store).scheme, store))
+    left = tuple(Left(part, url, *BACKUPS[server]) for part, server, url in parts if server in SERVERS)
+    ledger = settings.data / "ledger.db" if scheme in SERVERS else Path(at)
     sftp, http = settings.listeners.sftp, settings.listeners.http
     keys = (*(sftp.host_keys if sftp else ()), *((http.secret, http.certificate, http.key) if http else ()))
-    return Premises(settings.data, Path(at), store_path(settings), settings.path, tuple(key for key in keys if key))
+    others = tuple(key for key in keys if key)
+    return Premises(settings.data, ledger, store_path(settings), settings.path, others, left)
 
 
 def copy_ledger(settings: Place, target: Path) -> None:

@@ -1,7 +1,9 @@
-"""`wharf backup`: a copy of all there is, made while everything runs."""
+"""`wharf backup`: a copy of all that is in files of this machine, made while everything runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +29,9 @@ def command(session: Session, directory: Path, listed: bool) -> int:
     Everything may run meanwhile. Every call makes a snapshot; objects that an earlier one has brought there are not copied
     again. Every file in the snapshot's ledger is looked up among the copied objects, and every object that is copied is held
     against its SHA-256. Interrupted, it leaves the earlier snapshots as they are; call it again.
+
+    A ledger on Postgres and a store in a bucket are not copied: the snapshot has the other parts, and the answer names what
+    others must back up, and how.
     """
     if listed:
         return _list(session, directory)
@@ -34,7 +39,7 @@ def command(session: Session, directory: Path, listed: bool) -> int:
 
     settings = session.settings
     premises = app.premises(settings)
-    total = sum(listed.ref.size for listed in session.store.list())
+    total = sum(listed.ref.size for listed in session.store.list()) if premises.has("store") else 0
     with progress("Backing up", total, bytes=True) as advance:
         made = back_up_to(
             premises,
@@ -45,9 +50,9 @@ def command(session: Session, directory: Path, listed: bool) -> int:
         )
     if session.json:
         document(_row(made))
-    say(
-        f"{many(made.files, 'record')}, {many(made.objects, 'object')} ({size(made.bytes)}), {number(made.new)} of them new"
-    )
+    say(", ".join([*_parts(made), "keys and configuration"]))
+    for left in made.left:
+        say(f"not in it: the {left.part}, {left.where}; its backup: {left.by}")
     if made.lost:
         lost = many(made.lost, "object")
         complain(
@@ -58,6 +63,14 @@ def command(session: Session, directory: Path, listed: bool) -> int:
     return Exit.OK
 
 
+def _parts(made: Snapshot) -> Iterator[str]:
+    left = {each.part for each in made.left}
+    if "ledger" not in left:
+        yield many(made.files, "record")
+    if "store" not in left:
+        yield f"{many(made.objects, 'object')} ({size(made.bytes)}), {number(made.new)} of them new"
+
+
 def _list(session: Session, directory: Path) -> int:
     columns = (
         Column("snapshot", "Snapshot"),
@@ -66,6 +79,7 @@ def _list(session: Session, directory: Path) -> int:
         Column("bytes", "Bytes", lambda row: size(row["bytes"]), right=True),
         Column("new", "New", lambda row: number(row["new"]), right=True),
         Column("lost", "Lost", lambda row: number(row["lost"]), right=True),
+        Column("left", "Not in it", lambda row: ", ".join(each["part"] for each in row["left"])),
     )
     rows, damaged = [], []
     for path in snapshots(directory):
@@ -88,4 +102,5 @@ def _row(snapshot: Snapshot) -> dict[str, object]:
         "bytes": snapshot.bytes,
         "new": snapshot.new,
         "lost": snapshot.lost,
+        "left": [asdict(each) for each in snapshot.left],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -30,23 +31,28 @@ def command(session: Session, directory: Path, at: str) -> int:
     Nothing may be there; a configuration is brought along where there is none. Interrupted, it goes on when it is called again.
     Files that were acknowledged while the backup was made, after its ledger was copied, are recorded as well. What was in work
     then is done again, and what its destination holds already, byte for byte, is left untouched.
+
+    What the backup leaves to others, a ledger on Postgres or a store in a bucket, is not touched: the answer says how to go on.
     """
     from wharfinger import app
 
     snapshot = choose(directory.absolute(), at)
     _bring_configuration(session, snapshot)
     with progress("Restoring", snapshot.bytes, bytes=True) as advance:
-        lost = restore_from(snapshot, app.premises(session.settings), seen=advance)
-    group = grouping(session.settings.order)
-    late = rebuild(session.store, session.database, session.place.bucket, group=group).arrivals
+        premises = app.premises(session.settings)
+        lost = restore_from(snapshot, premises, seen=advance)
+    late = _record_late(session) if premises.has("ledger") else 0
     if session.json:
         found = {"snapshot": snapshot.name, "files": snapshot.files + late, "objects": snapshot.objects, "late": late}
-        document({**found, "lost": [str(ref) for ref in lost]})
-    say(
-        f"{many(snapshot.files + late, 'record')} and {many(snapshot.objects, 'object')} are back, as of {snapshot.name}"
-    )
+        left = [asdict(each) for each in premises.left]
+        document({**found, "lost": [str(ref) for ref in lost], "left": left})
+    records = [many(snapshot.files + late, "record")] if premises.has("ledger") else []
+    objects = [many(snapshot.objects, "object")] if premises.has("store") else []
+    say(f"{', '.join([*records, *objects, 'keys and configuration'])} are back, as of {snapshot.name}")
     if late:
-        say(f"{many(late, 'file')} of these came while the backup was made: in line again")
+        say(f"{many(late, 'file')} of these came after its ledger was copied: in line again")
+    for each in premises.left:
+        say(f"not in the backup: the {each.part}, {each.where}; back by {each.back}")
     if lost:
         complain(
             f"{many(len(lost), 'object')} are not in the backup, or damaged there",
@@ -56,6 +62,12 @@ def command(session: Session, directory: Path, at: str) -> int:
         return Exit.FAILED
     say("next: wharf doctor, wharf store verify, then wharf serve")
     return Exit.OK
+
+
+def _record_late(session: Session) -> int:
+    """Files that the store has, and the ledger's copy does not know."""
+    group = grouping(session.settings.order)
+    return rebuild(session.store, session.database, session.place.bucket, group=group).arrivals
 
 
 def _bring_configuration(session: Session, snapshot: Snapshot) -> None:

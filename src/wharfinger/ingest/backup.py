@@ -1,5 +1,5 @@
 """
-Backups of one machine's installation, and back from one.
+Backups of an installation, as far as it lies in files of one machine, and back from one.
 
     DIR/objects/01K1F/9Z/01K1F9Z...     every object that any snapshot needs, once
     DIR/snapshots/NAME/ledger.db        the ledger at one instant
@@ -9,6 +9,7 @@ Backups of one machine's installation, and back from one.
     DIR/making/                         of no value: what an interrupted backup had begun
 
 Each of the three (ledger, journal, objects) speaks of what is in the next, so they are copied in this order, while everything runs.
+A ledger on a server and a store in a bucket are left to others: the manifest says so, and their places stay empty.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from wharfinger.model import ObjectRef
 from wharfinger.store import archive, disk
 from wharfinger.telemetry import crash
 
-FORMAT = 1
+WHOLE, PARTIAL = 1, 2
+"""Formats of a manifest. That of a snapshot which has all parts is one that older versions restore."""
 
 KEPT = ("at", "objects", "bytes", "new", "files", "configuration", "others")
 """Of a manifest, as a Snapshot has it."""
@@ -48,14 +50,29 @@ an empty place. Nothing here should be changed by hand: snapshots share the obje
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A part of an installation that is no file of this machine: others back it up."""
+
+    part: str  # "ledger" or "store"
+    where: str  # its URL, which has no secret in it
+    by: str  # what a backup of it is
+    back: str  # what brings it back
+
+
+@dataclass(frozen=True, slots=True)
 class Premises:
     """Where an installation keeps things. `others` are files, perhaps elsewhere, that belong to it: keys, certificates."""
 
     data: Path
-    ledger: Path
-    store: Path
+    ledger: Path  # of no meaning where it is left
+    store: Path  # the spool where it is left
     configuration: Path
     others: tuple[Path, ...] = ()
+    left: tuple[Left, ...] = ()
+
+    def has(self, part: str) -> bool:
+        """Whether this part is in files of this machine."""
+        return all(left.part != part for left in self.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,7 @@ class Snapshot:
     lost: int  # objects that the store should have had, and had not
     configuration: str  # where in `path` it is
     others: Mapping[str, str]  # where in `path` each is -> where it belongs
+    left: tuple[Left, ...] = ()  # parts that are not in it
 
     @property
     def name(self) -> str:
@@ -88,12 +106,13 @@ def read(path: Path) -> Snapshot:
     manifest = path / "manifest.json"
     try:
         said = orjson.loads(manifest.read_bytes())
-        if said["format"] != FORMAT:
+        if said["format"] not in (WHOLE, PARTIAL):
             raise StoreError(
                 f"{manifest}: a backup of a newer version", fix="restore it with the wharfinger that made it"
             )
         figures = {name: said[name] for name in KEPT}
-        return Snapshot(path, lost=len(said["lost"]), **figures)
+        left = tuple(Left(**each) for each in said.get("left", ()))
+        return Snapshot(path, lost=len(said["lost"]), left=left, **figures)
     except (ValueError, KeyError, TypeError) as exc:
         raise StoreError(f"{manifest} is damaged: {exc!r}", fix="use another snapshot: --at NAME") from exc
 
@@ -109,9 +128,9 @@ def back_up(
 ) -> Snapshot:
     """
     Make a snapshot in `root` while the installation runs: `copy_ledger` puts a copy of the ledger there, `look` opens a copy for reading.
-    What an earlier snapshot has copied is not copied again. A crash leaves the earlier snapshots as they are, and a repeat goes on with the
-    objects that are there. Raises StoreError where the disk refuses, Busy while another backup is made there, UsageError where
-    it would lie in what it backs up.
+    Neither is called where the ledger is left to others. What an earlier snapshot has copied is not copied again. A crash leaves the
+    earlier snapshots as they are, and a repeat goes on with the objects that are there. Raises StoreError where the disk refuses, Busy
+    while another backup is made there, UsageError where it would lie in what it backs up.
     """
     if premises.store in (root, *root.parents) or root == premises.data:
         raise UsageError(
@@ -137,23 +156,28 @@ def _back_up(
     disk.make_missing(str(root / "snapshots"))
     snapshot = making / "snapshot"
     snapshot.mkdir(0o700)
-    copy_ledger(snapshot / "ledger.db")
+    copied, files, lost = archive.Copied(), 0, list[ObjectRef]()
+    if premises.has("ledger"):
+        copy_ledger(snapshot / "ledger.db")
     crash.point("backup.ledger")
-    archive.copy_journal(premises.store / "journal", snapshot / "journal", before[-1] / "journal" if before else None)
-    crash.point("backup.journal")
-    copied = archive.copy_objects(snapshot / "journal", premises.store / "objects", objects, making, seen=seen)
+    if premises.has("store"):
+        pages = before[-1] / "journal" if before else None
+        archive.copy_journal(premises.store / "journal", snapshot / "journal", pages)
+        crash.point("backup.journal")
+        copied = archive.copy_objects(snapshot / "journal", premises.store / "objects", objects, making, seen=seen)
+        lost += copied.lost
     kept = _keep(premises, snapshot, apart=root)
-    with look(snapshot / "ledger.db") as catalog:
-        files, more = _compare(catalog, objects)
+    if premises.has("ledger"):
+        with look(snapshot / "ledger.db") as catalog:
+            files, unkept = _compare(catalog, objects)
+        disk.sync_file(str(snapshot / "ledger.db"))
+        lost += unkept if premises.has("store") else ()
     lost = archive.settle_deletions(
-        [*{str(ref): ref for ref in (*copied.lost, *more)}.values()],
-        premises.store / "journal",
-        snapshot / "journal",
-        time.time,
+        [*{str(ref): ref for ref in lost}.values()], premises.store / "journal", snapshot / "journal", time.time
     )
     crash.point("backup.objects")
     manifest = {
-        "format": FORMAT,
+        "format": PARTIAL if premises.left else WHOLE,
         "at": now,
         "objects": copied.objects,
         "bytes": copied.bytes,
@@ -162,6 +186,7 @@ def _back_up(
         "lost": [str(ref) for ref in lost],
         "configuration": kept.pop(str(premises.configuration)),
         "others": {name: path for path, name in kept.items() if name.startswith(OTHERS)},
+        "left": premises.left,
     }
     name = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(now))
     return _finish(snapshot, root / "snapshots" / name, manifest)
@@ -171,8 +196,7 @@ def _finish(snapshot: Path, target: Path, manifest: Mapping[str, Any]) -> Snapsh
     """Give the snapshot its name, once all of it is durable."""
     written = snapshot / "manifest.json"
     written.write_bytes(orjson.dumps(manifest))
-    for path in (snapshot / "ledger.db", written):
-        disk.sync_file(str(path))
+    disk.sync_file(str(written))
     disk.sync_directory(str(snapshot))
     while target.exists():  # two within one second
         target = target.with_name(f"{target.name}+")
@@ -237,31 +261,53 @@ def restore(
     """
     Bring a snapshot back into an empty place: objects, journal, keys, and last the ledger, without which nothing serves. The answer are
     objects that the backup does not have, or has other bytes of. Interrupted, it is to be repeated with the same snapshot: it goes on.
-    Raises UsageError where something is there that it did not bring.
+    Raises UsageError where something is there that it did not bring, or where other parts are left to others than in the snapshot.
     """
+    _check_parts(snapshot, premises)
     disk.make_missing(str(premises.data))
-    disk.make_missing(str(premises.store / "objects"))
     _claim(snapshot, premises)
-    making = _cleared(premises.store / "scratch" / "restoring")
-    root = snapshot.path.parent.parent
-    copied = archive.copy_objects(
-        snapshot.path / "journal", root / "objects", premises.store / "objects", making, seen=seen
-    )
-    making.rmdir()
-    crash.point("restore.objects")
-    archive.copy_journal(snapshot.path / "journal", premises.store / "journal")
-    crash.point("restore.journal")
-    for path in sorted((snapshot.path / "keep" / "data").rglob("*")):
-        if path.is_file():
-            archive.copy_file(path, premises.data / path.relative_to(snapshot.path / "keep" / "data"))
+    lost = _restore_store(snapshot, premises.store, seen) if premises.has("store") else []
+    for path, target in _kept(snapshot, premises):
+        archive.copy_file(path, target)
     for name, elsewhere in snapshot.others.items():
         if not Path(elsewhere).exists():
             archive.copy_file(snapshot.path / name, Path(elsewhere))
-    archive.copy_file(snapshot.path / "ledger.db", premises.ledger)
+    if premises.has("ledger"):
+        archive.copy_file(snapshot.path / "ledger.db", premises.ledger)
     crash.point("restore.ledger")
     _mark(premises).unlink()
     disk.sync_directory(str(premises.data))
+    return lost
+
+
+def _restore_store(snapshot: Snapshot, store: Path, seen: Callable[[int], object]) -> Sequence[ObjectRef]:
+    disk.make_missing(str(store / "objects"))
+    making = _cleared(store / "scratch" / "restoring")
+    root = snapshot.path.parent.parent
+    copied = archive.copy_objects(snapshot.path / "journal", root / "objects", store / "objects", making, seen=seen)
+    making.rmdir()
+    crash.point("restore.objects")
+    archive.copy_journal(snapshot.path / "journal", store / "journal")
+    crash.point("restore.journal")
     return copied.lost
+
+
+def _kept(snapshot: Snapshot, premises: Premises) -> Iterator[tuple[Path, Path]]:
+    """What belongs into the data directory: where it is in the snapshot, and where it is to be."""
+    kept = snapshot.path / "keep" / "data"
+    for path in sorted(kept.rglob("*")):
+        if path.is_file():
+            yield path, premises.data / path.relative_to(kept)
+
+
+def _check_parts(snapshot: Snapshot, premises: Premises) -> None:
+    there, here = ({left.part: left.where for left in each.left} for each in (snapshot, premises))
+    for part in sorted({*there} ^ {*here}):
+        was, now = (places.get(part, "in files of the machine") for places in (there, here))
+        raise UsageError(
+            f"{snapshot.name}: the {part} was {was}, and the configuration has it {now}",
+            fix=f"name a {part} of the same kind in the configuration, or another snapshot: wharf backup DIR --list",
+        )
 
 
 def _mark(premises: Premises) -> Path:
@@ -279,7 +325,7 @@ def _claim(snapshot: Snapshot, premises: Premises) -> None:
             code="NOT_EMPTY",
             fix=f"finish it with --at {mark.read_text()}, or name an empty place as `data`",
         )
-    if premises.ledger.exists() or not archive.is_empty(premises.store / "objects"):
+    if _is_taken(snapshot, premises):
         raise UsageError(
             f"{premises.data}: an installation is here",
             code="NOT_EMPTY",
@@ -288,6 +334,16 @@ def _claim(snapshot: Snapshot, premises: Premises) -> None:
     mark.write_text(snapshot.name)
     disk.sync_file(str(mark))
     disk.sync_directory(str(premises.data))
+
+
+def _is_taken(snapshot: Snapshot, premises: Premises) -> bool:
+    """Whether there is an installation; one whose ledger and store are elsewhere is known by other keys."""
+    if premises.has("ledger") and premises.ledger.exists():
+        return True
+    if premises.has("store"):
+        return not archive.is_empty(premises.store / "objects")
+    kept = () if premises.has("ledger") else _kept(snapshot, premises)
+    return any(target.exists() and target.read_bytes() != path.read_bytes() for path, target in kept)
 
 
 def _cleared(folder: Path) -> Path:
