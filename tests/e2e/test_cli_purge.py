@@ -167,6 +167,8 @@ def test_the_rules_can_be_tried_first(wharf: Wharf) -> None:
     said = wharf("purge", "--expired", "--dry-run", "--json")
     assert said.json["matched"] == [old]
     assert wharf("purge", "--expired", "--customer", "globex", "--dry-run", "--json").json["matched"] == []
+    wharf.refused("purge", legal, "--expired", "--yes", code="USAGE", exit=2)
+    wharf.refused("purge", "--status", "partial", "--expired", "--yes", code="USAGE", exit=2)
     assert wharf("purge", "--expired", "--yes", "--json").json["purged"] == [old]
     assert [listed["about"]["file_id"] for listed in wharf("store", "ls", "--json").json] == [legal]
 
