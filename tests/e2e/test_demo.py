@@ -26,6 +26,15 @@ def test_every_file_ends_as_it_ought_to(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["ok"]
     assert {f["status"] for f in told["files"]} == {"transferred", "quarantined"}
+    files = {file["key"].rpartition("/")[2]: file for file in told["files"]}
+    fanned = [place.partition(":")[0] for place in files["month-end 2026-11.zip"]["delivered"]]
+    assert (fanned.count("warehouse"), fanned.count("archive")) == (4, 4), (
+        "four members; the three sealed, and the archive itself"
+    )
+    assert [file["source"] for name, file in files.items() if name.startswith("letter")] == ["folder"], (
+        "it was dropped there"
+    )
+    assert {file["source"] for name, file in files.items() if not name.startswith("letter")} == {"sftp"}
     assert [line["holds"] for line in told["proof"]] == [True, True, False]
     assert "VERIFIED" in told["proof"][1]["said"]
     assert told["proof"][2]["said"].startswith("NOT VERIFIED")

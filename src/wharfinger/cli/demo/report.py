@@ -33,6 +33,7 @@ def document(
             "key": r.key,
             "size": r.size,
             "sha256": r.sha256,
+            "source": r.source,
             "status": r.status,
             "pipeline": r.pipeline,
             "error_message": r.error_message,
