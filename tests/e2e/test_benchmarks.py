@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rig import postgres
+from rig.needs import is_needed
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -53,7 +54,9 @@ def reachable():
         yield Path(folder)
 
 
-needs_postgres = pytest.mark.skipif(postgres.binaries() is None, reason="no Postgres server is installed")
+needs_postgres = pytest.mark.skipif(
+    postgres.binaries() is None and not is_needed("postgres"), reason="no Postgres server is installed"
+)
 
 
 @needs_postgres

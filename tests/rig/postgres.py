@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
+
+from rig.needs import missing
 
 SHARED = "WHARF_TEST_POSTGRES"
 """The variable with the URL of the server that is shared."""
@@ -45,7 +46,7 @@ class Server:
     """A server with its files in a new directory. A context; `url` is that of its database."""
 
     def __init__(self, **options: Any) -> None:
-        self._binaries = binaries() or pytest.skip("no Postgres server is installed")
+        self._binaries = binaries() or missing("postgres", "no Postgres server is installed")
         self._options = {**OPTIONS, **options}
         self._who = _who()
         self.folder = Path(tempfile.mkdtemp(prefix="wharf-pg-", dir="/tmp"))
