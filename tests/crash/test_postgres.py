@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import pytest
 from rig import postgres
 from rig.account import Account, calm
 from rig.databases import Clock, a_call, a_child, an_arrival, arrived, claimed, failed, lease, retried, transferred
+from rig.databases import held as put_aside
 from rig.databases import waiting as waiting_for
 from rig.serving import Keeper, is_stopped, prepare, put
 from rig.severing import Severing
@@ -28,12 +31,17 @@ from rig.waiting import wait_until
 from wharfinger.errors import Busy, LedgerError
 from wharfinger.ledger import Entry, Filter, User, chain
 from wharfinger.ledger.postgres import PostgresDatabase, connection, figure
-from wharfinger.model import Run, Status, ulid
+from wharfinger.model import Checkpoint, Run, Status, ulid
 
 pytestmark = pytest.mark.slow
 
 SUMS = """
-SELECT state || '/' || status, count(*) FROM run GROUP BY 1 UNION SELECT 'bytes', sum(size) FROM file ORDER BY 1
+SELECT CASE WHEN parent IS NULL THEN '' ELSE 'child/' END || state || '/' || status, count(*) FROM run GROUP BY 1
+UNION SELECT 'bytes', sum(size) FROM file
+UNION SELECT 'purging', count(*) FROM purge_order HAVING count(*) > 0
+UNION SELECT 'purged', count(*) FROM event WHERE kind = 'purged' HAVING count(*) > 0
+UNION SELECT 'purged_bytes', sum(size) FROM event JOIN file USING (file_id) WHERE kind = 'purged' HAVING count(*) > 0
+ORDER BY 1
 """
 KEPT = """
 SELECT name, sum(value)::bigint FROM figure WHERE name <> 'turn' GROUP BY name HAVING sum(value) <> 0
@@ -69,6 +77,40 @@ PLAIN = "&sslmode=disable&gssencmode=disable"
 Verb = Callable[[Scene], Any]
 
 BOB = User("bob", "acme", "acme")
+CHECKPOINT = Checkpoint(1, (), {}, "f" * 64)
+
+
+def calls_a_child(s: Scene) -> None:
+    s.ledger.spawn([a_call(s.held, a_child("other"), id="OTHER")])
+
+
+def cancels_a_parent(s: Scene) -> None:
+    calls_a_child(s)
+    s.ledger.cancel([s.held.id], "ann")
+
+
+def ends_with_a_checkpoint(s: Scene) -> None:
+    s.ledger.extend([lease(s.held, checkpoint=CHECKPOINT)], 30)
+    s.ledger.settle([transferred(s.held)])
+
+
+def resumes_what_held_a_run(s: Scene) -> None:
+    s.database.gates.pause("claims", "ann")
+    s.ledger.settle([put_aside(s.held)])
+    s.database.gates.resume("claims", "ann")
+
+
+BEFORE: dict[str, Verb] = {
+    "spawn": calls_a_child,
+    "cancel_children": cancels_a_parent,
+    "drop_checkpoints": ends_with_a_checkpoint,
+    "resume": lambda s: s.database.gates.pause("all", "ann"),
+    "wake": resumes_what_held_a_run,
+    "confirm": lambda s: s.database.purges.order([s.dead], by="ann"),
+    "change": lambda s: s.database.accounts.add(BOB),
+    "forget": lambda s: s.database.accounts.add(BOB),
+}
+"""What a scene needs besides."""
 
 VERBS: dict[str, tuple[Verb, Any, Any]] = {
     "arrive": (lambda s: s.ledger.arrive([s.new]), [True], [False]),
@@ -78,14 +120,55 @@ VERBS: dict[str, tuple[Verb, Any, Any]] = {
     "settle": (lambda s: s.ledger.settle([transferred(s.held)]), [True], [False]),
     "sweep": (lambda s: [id == s.held.id for id in s.ledger.sweep(owner="ann")], [True], []),
     "replay": (lambda s: s.ledger.replay([s.dead]), [True], [True]),
+    "spawn": (lambda s: s.ledger.spawn([a_call(s.held)]), [[True]], [[True]]),
+    "cancel": (lambda s: s.ledger.cancel([s.dead], "ann"), [True], [False]),
+    "cancel_children": (lambda s: len(s.ledger.cancel_children()), 1, 0),
+    "drop_checkpoints": (lambda s: s.ledger.drop_checkpoints([lease(s.held)]), [True], [False]),
     "register": (lambda s: s.ledger.register("ab" * 32, "all", "{}"), None, None),
     "make": (lambda s: s.database.namespace.make([Entry("acme/new", "dir")]), [True], [False]),
     "rename": (lambda s: s.database.namespace.rename("acme/old", "acme/older"), "done", "missing"),
     "remove": (lambda s: s.database.namespace.remove("acme/old"), "done", "missing"),
     "touch": (lambda s: s.database.namespace.touch("acme/old", 5.0), True, True),
     "add": (lambda s: s.database.accounts.add(BOB), True, False),
+    "change": (
+        lambda s: s.database.accounts.change("bob", lambda bob: replace(bob, home="there")).home,
+        "there",
+        "there",
+    ),
+    "keep": (lambda s: s.database.accounts.keep([BOB]), None, None),
+    "forget": (lambda s: s.database.accounts.forget(["bob"]), [True], [False]),
+    "pause": (lambda s: s.database.gates.pause("all", "ann"), True, False),
+    "resume": (lambda s: s.database.gates.resume("all", "ann"), True, False),
+    "wake": (lambda s: [id == s.held.id for id in s.database.gates.wake()], [True], []),
+    "order": (lambda s: s.database.purges.order([s.dead], by="ann"), [True], [False]),
+    "confirm": (lambda s: s.database.purges.confirm([s.dead]), [True], [False]),
+    "checkpoint": (lambda s: s.database.audit.checkpoint(lambda *_: b"signed", every_s=0) is not None, True, False),
+    "publish": (lambda s: s.database.audit.publish([b"{}"]), [b"{}"], [b"{}"]),
 }
 """Each writing verb, what it answers, and what it answers to the same again."""
+
+
+def writing(port: object) -> set[str]:
+    """Its verbs that write: those that say so, and those that call such."""
+    bodies = {name: inspect.getsource(verb) for name, verb in vars(type(port)).items() if inspect.isfunction(verb)}
+    found = {name for name, body in bodies.items() if "_connections.write(" in body}
+    while more := {name for name, body in bodies.items() if any(f"self.{each}(" in body for each in found)} - found:
+        found |= more
+    return {name for name in found if not name.startswith("_")}
+
+
+def test_every_verb_that_writes_is_tried(scene: Scene) -> None:
+    ports = [port for port in vars(scene.database).values() if type(port).__name__.startswith("Postgres")]
+    assert len(ports) >= 7
+    assert {*VERBS} == set[str]().union(*map(writing, ports))
+
+
+WRITTEN = "run, name, account, revision, gate, audit_checkpoint, audit_key"
+"""Each verb writes to one of these tables at least."""
+
+
+def nothing(_: Scene) -> None:
+    """Most scenes have all they need."""
 
 
 @pytest.fixture
@@ -110,8 +193,9 @@ def waiting(url: str) -> list[int]:
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_whose_session_is_ended_in_the_middle_is_done_once(scene: Scene, verb: str) -> None:
     do, answer, again = VERBS[verb]
+    BEFORE.get(verb, nothing)(scene)
     with ThreadPoolExecutor(1) as pool, psycopg.connect(scene.url) as other:
-        other.execute("LOCK TABLE run, name, account, revision IN EXCLUSIVE MODE")
+        other.execute(f"LOCK TABLE {WRITTEN} IN EXCLUSIVE MODE")
         done = pool.submit(do, scene)
         [pid] = wait_until("it is in the middle", lambda: waiting(scene.url))
         with psycopg.connect(scene.url, autocommit=True) as killer:
@@ -131,6 +215,7 @@ def test_a_commit_whose_question_or_answer_is_lost_is_done_once(tmp_path: Path, 
     with Severing(port) as proxy:
         through = direct.replace(f":{port}/", f":{proxy.port}/") + PLAIN
         scene = Scene(through)
+        BEFORE.get(verb, nothing)(scene)
         proxy.cut = cut
         assert do(scene) == answer
         assert proxy.cut == ""

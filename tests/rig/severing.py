@@ -12,7 +12,7 @@ Cut = Literal["", "question", "answer"]
 SYNC, FLUSH = b"S", b"H"
 """
 The messages that end a pipeline, or a part of it whose answers are wanted (postgresql.org/docs/current/protocol-message-formats.html);
-a verb's only SYNC follows its COMMIT.
+a verb's only SYNC follows its COMMIT. One that reads before has a SYNC for each statement, and no FLUSH before it.
 """
 
 PARTS = {b"P", b"B", b"D", b"E", b"C"}
@@ -54,13 +54,16 @@ class Severing:
     def _ask(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
         with suppress(OSError), client.makefile("rb") as messages:
             kind = part = b""  # the first message has no kind
+            flushed = False
             while head := messages.read(4):
                 part += kind + head + messages.read(int.from_bytes(head) - 4)
-                if kind == SYNC and self.cut:
+                flushed |= kind == FLUSH
+                if kind == SYNC and flushed and self.cut:
                     cut, self.cut = self.cut, ""
                     lost.set()
                     if cut == "question":
                         break
+                flushed &= kind != SYNC
                 if kind not in PARTS:
                     server.sendall(part)
                     part = b""
