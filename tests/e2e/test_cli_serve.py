@@ -192,3 +192,12 @@ def test_one_serves_at_a_time_with_a_data_directory(wharf: Wharf) -> None:
         process.communicate(timeout=30)
     with serving(wharf, "--json") as process:
         assert "sftp" in ready(process)
+
+
+def test_a_certificate_that_cannot_be_used_ends_serve_at_once(wharf: Wharf) -> None:
+    text = (wharf.place / "wharf.yaml").read_text()
+    tls = "http: {host: 127.0.0.1, port: 0, certificate: ./cert.pem, key: ./key.pem}"
+    wharf.write("wharf.yaml", text.replace("listeners: {", f"listeners: {{{tls}, "))
+    wharf.write("cert.pem", "no certificate")
+    wharf.write("key.pem", "no key")
+    assert "cert.pem and its key cannot be used" in wharf.refused("serve", code="CONFIG_INVALID", exit=1)

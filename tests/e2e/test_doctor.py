@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
+import socketserver
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import psycopg
 import pytest
 
 from rig import buckets, postgres
+from rig.certificates import certificate
 from rig.command import CONFIG, Said, Wharf
 from rig.proxy import proxied
 from rig.serving import free_port
@@ -212,12 +215,33 @@ def http_has_no_certificate(house: House) -> None:
     http(house, f"port: {free_port()}, certificate: ./gone.pem, key: ./gone.key")
 
 
+def http_key_has_a_passphrase(house: House) -> None:
+    certificate(house.root, passphrase="secret")
+    http(house, f"port: {free_port()}, certificate: ./cert.pem, key: ./key.pem")
+
+
 def http_has_no_secret(house: House) -> None:
     http(house, f"port: {free_port()}, secret: ./gone")
 
 
 def metrics_port_is_taken(house: House) -> None:
     house.config += f"metrics: {{port: {house.taken()}}}\n"
+
+
+def metrics_port_tells_without_end(house: House) -> None:
+    class Endless(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while True:
+                    self.request.sendall(b"wharf\n")
+                    time.sleep(0.1)
+
+    server = house.stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Endless))
+    server.daemon_threads = True
+    house.stack.callback(server.shutdown)
+    threading.Thread(target=server.serve_forever, args=[0.05]).start()
+    house.config += f"metrics: {{port: {server.server_address[1]}}}\n"
 
 
 def source(house: House, **how: object) -> None:
@@ -318,8 +342,10 @@ BREAKAGES: Mapping[Callable[[House], None], tuple[str, str, str, str]] = {
     sftp_port_is_taken: ("sftp", "fail", "another program", "set another listeners.sftp.port"),
     http_port_is_taken: ("http", "fail", "does not answer as wharf does", "set another listeners.http.port"),
     http_has_no_certificate: ("http", "fail", "gone.pem", "in PEM"),
+    http_key_has_a_passphrase: ("http", "fail", "cert.pem and its key", "without a passphrase"),
     http_has_no_secret: ("http", "fail", "gone", "name a file that can be read"),
     metrics_port_is_taken: ("metrics", "fail", "no figures of wharf", "set metrics.port"),
+    metrics_port_tells_without_end: ("metrics", "fail", "no figures of wharf", "set metrics.port"),
     folder_is_missing: ("source drop", "fail", "is not there", "mkdir -p"),
     partners_bucket_is_missing: ("source drop", "fail", "NO_BUCKET", "correct `bucket`"),
     queue_is_missing: ("source drop", "fail", "NO_QUEUE", "create it or correct `queue`"),
@@ -375,7 +401,8 @@ def test_what_stands_on_a_broken_part_is_not_blamed(house: House) -> None:
 
 def test_of_a_house_that_is_served_on_every_port_nothing_is_wrong(house: House) -> None:
     house.config = house.config.replace("port: 0", f"port: {free_port()}") + f"metrics: {{port: {free_port()}}}\n"
-    http(house, f"port: {free_port()}")
+    certificate(house.root)
+    http(house, f"port: {free_port()}, certificate: ./cert.pem, key: ./key.pem")
     partner = buckets.bucket(house.root)
     queue = boto3.client("sqs", endpoint_url=buckets.moto(), region_name="us-east-1").create_queue(QueueName=partner)
     house.env.update(AWS_ENDPOINT_URL_SQS=buckets.moto(), AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1")
@@ -400,10 +427,7 @@ def test_of_a_house_that_is_served_on_every_port_nothing_is_wrong(house: House) 
 
 
 def serving(house: House) -> subprocess.Popen[str]:
-    for name, value in house.env.items():
-        house.stack.callback(os.environ.pop, name, None)
-        os.environ[name] = value
-    process = house.wharf.start("serve", "--json")
+    process = house.wharf.start("serve", "--json", env=house.env)
     house.stack.callback(process.communicate, timeout=40)
     house.stack.callback(process.terminate)
     return process

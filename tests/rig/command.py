@@ -102,7 +102,7 @@ class Wharf:
         assert "Traceback" not in shown
         return Said(code, shown.replace("\r\n", "\n"), "")
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start `wharf` and leave it running."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
@@ -111,7 +111,7 @@ class Wharf:
             stdout=pipe,
             stderr=pipe,
             text=True,
-            env=environment(),
+            env=environment(env),
             start_new_session=True,
         )
 

@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,9 +16,11 @@ from rig.descriptors import ARE_TOLD, opened
 from rig.serving import prepare, put
 from rig.waiting import wait_until
 from wharfinger import app, config
+from wharfinger.app.process import SERVED, note_served
 from wharfinger.config.place import Glance
 from wharfinger.config.settings import Sftp
 from wharfinger.engine.lifeline import LIFELINE, READY
+from wharfinger.engine.presence import present
 from wharfinger.errors import ConfigError, UsageError
 from wharfinger.ledger import Filter
 
@@ -61,3 +65,39 @@ def test_a_worker_lets_go_of_the_store(tmp_path: Path, monkeypatch: pytest.Monke
     stopping.join()
     assert catalog.files(Filter())[0].status == "transferred"
     assert opened(tmp_path / "data" / "store") == []
+
+
+@pytest.fixture
+def shown() -> Iterator[Path]:
+    """A directory that every user may look into."""
+    with TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """As a user without rights, if this one is root."""
+    if os.getuid():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_another_user_learns_what_serves_as_far_as_it_may_be_read(shown: Path, is_readable: bool) -> None:
+    configuration, run = shown / "wharf.yaml", shown / "run"
+    configuration.write_text("data: .")
+    with present(run), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)  # whose process is not ours
+        note_served(configuration, shown)
+        run.chmod(0o755)
+        (run / "serving.lock").chmod(0o644)
+        (run / SERVED).chmod(0o644 if is_readable else 0)
+        with nobody():
+            found = app.served(Glance(shown, "local", "", "inbox", 0, {}))
+    assert (found is not None) == is_readable

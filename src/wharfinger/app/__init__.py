@@ -11,14 +11,13 @@ from wharfinger.app.backends import (
     open_keyring,
     open_source,
     open_store,
-    open_targets,
     premises,
     registry,
     store_path,
 )
 from wharfinger.app.http import check_installed, receive
 from wharfinger.app.metrics import expose
-from wharfinger.app.process import Served, has_changed, is_served, served
+from wharfinger.app.process import has_changed, is_served, served
 from wharfinger.app.retention import retain
 from wharfinger.app.sftp import listen
 from wharfinger.app.sources import reconcilers, watch
@@ -26,7 +25,6 @@ from wharfinger.app.supervisor import bind, serve
 from wharfinger.app.worker import work
 
 __all__ = [
-    "Served",
     "bind",
     "check_installed",
     "check_urls",
@@ -43,7 +41,6 @@ __all__ = [
     "open_keyring",
     "open_source",
     "open_store",
-    "open_targets",
     "premises",
     "receive",
     "reconcilers",

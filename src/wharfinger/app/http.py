@@ -70,8 +70,9 @@ async def _receive(settings: Settings, bound: socket.socket) -> None:
 
 
 def check_http(place: Http, data: Path) -> None:
-    """Before the server is started: what would make it fail for ever. Raises UsageError."""
-    from wharfinger.ingest.http import ticket
+    """Before the server is started: what would make it fail for ever. Raises UsageError and ConfigError."""
+    from wharfinger.ingest.http import ticket, tls
 
     check_installed()
     ticket.secret(place.secret, data)
+    tls.context(place)

@@ -76,12 +76,19 @@ def served(place: Place) -> Served | None:
         return None
     try:
         found = Served(**orjson.loads((place.data / "run" / SERVED).read_bytes()))
-        os.kill(found.pid, 0)
-    except PermissionError:  # it is another user's
-        return found
     except (OSError, ValueError, TypeError):
         return None
-    return found
+    return found if _is_there(found.pid) else None
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it is another user's
+        return True
+    except (OSError, TypeError, OverflowError):
+        return False
+    return True
 
 
 def has_changed(served: Served, path: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import http.client
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,13 +12,18 @@ from typing import TYPE_CHECKING
 
 from wharfinger.cli.finding import Finding
 from wharfinger.cli.session import Session
-from wharfinger.errors import ConfigError
 
 if TYPE_CHECKING:
     from wharfinger.config.settings import Http, Metrics, Sftp
 
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 """Where to ask for what listens on every address."""
+
+PATIENCE_S = 5.0
+"""For how long somebody is listened to who may be another program."""
+
+LONGEST = 4 << 20
+"""Bytes; of figures wharf tells less."""
 
 
 def sftp(session: Session) -> Iterator[Finding]:
@@ -34,16 +38,14 @@ def sftp(session: Session) -> Iterator[Finding]:
 def uploads(session: Session) -> Iterator[Finding]:
     """The HTTP listener's, its libraries, its certificate, and its secret."""
     from wharfinger import app
+    from wharfinger.ingest.http import ticket, tls
 
     place = session.settings.listeners.http
     if place is None:
         return
     app.check_installed()
-    if place.certificate:
-        _check_certificate(place)
+    tls.context(place)
     if place.secret:
-        from wharfinger.ingest.http import ticket
-
         ticket.secret(place.secret, session.settings.data)  # raises ConfigError for one that cannot be used
     yield _unbound("http", "listeners.http", place) or _answering_uploads(place)
 
@@ -107,18 +109,6 @@ def _greeting(host: str, port: int) -> str:
         return ""
 
 
-def _check_certificate(place: Http) -> None:
-    """Raises ConfigError."""
-    assert place.certificate
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(place.certificate, place.key)
-    except OSError as exc:  # ssl.SSLError is one
-        raise ConfigError(
-            f"listeners.http.certificate: {place.certificate} and its key cannot be used: {exc}",
-            fix="name a certificate and its private key, both in PEM",
-        ) from exc
-
-
 def _answering_uploads(place: Http) -> Finding:
     from wharfinger.ingest.http import ticket
 
@@ -136,17 +126,34 @@ def _answering_prometheus(place: Metrics) -> Finding:
 
 
 def _answer(place: Http | Metrics, method: str, path: str, *, is_tls: bool = False) -> bytes:
-    """The body of what is answered there; nothing where that is no HTTP."""
-    host, port = _HERE.get(place.host, place.host), place.port
-    if is_tls:
-        context = ssl._create_unverified_context()  # noqa: S323 (who answers is told by what it says)
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=5)
+    """What is answered there, at most LONGEST bytes; nothing where it has not ended by then and within PATIENCE_S."""
+    host = _HERE.get(place.host, place.host)
+    name = f"[{host}]" if ":" in host else host
+    request = f"{method} {path} HTTP/1.0\r\nHost: {name}:{place.port}\r\nContent-Length: 0\r\n\r\n"
     try:
-        connection.request(method, path)
-        return connection.getresponse().read()
-    except (OSError, http.client.HTTPException):
+        return asyncio.run(_asked(host, place.port, request.encode(), _anybody() if is_tls else None))
+    except OSError:  # TimeoutError is one
         return b""
-    finally:
-        connection.close()
+
+
+async def _asked(host: str, port: int, request: bytes, context: ssl.SSLContext | None) -> bytes:
+    async with asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection(host, port, ssl=context)
+        try:
+            writer.write(request)
+            answer = bytearray()
+            while piece := await reader.read(1 << 16):
+                answer += piece
+                if len(answer) > LONGEST:
+                    return b""
+            return bytes(answer)
+        finally:
+            writer.transport.abort()
+
+
+def _anybody() -> ssl.SSLContext:
+    """Whatever its certificate: who answers is told by what it says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

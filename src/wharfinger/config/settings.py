@@ -65,7 +65,7 @@ class Http:
     certificate: Annotated[
         Path | None, option("Its TLS certificate with the chain, in PEM; without it, plain HTTP for a proxy.")
     ] = None
-    key: Annotated[Path | None, option("The certificate's private key, in PEM.")] = None
+    key: Annotated[Path | None, option("The certificate's private key, in PEM, without a passphrase.")] = None
     secret: Annotated[
         Path | None,
         option("What URLs are signed with, at least 32 bytes; made in the data directory where none is given."),

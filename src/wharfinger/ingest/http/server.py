@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from wharfinger.config.settings import Customer, Http
-from wharfinger.errors import ConfigError
-from wharfinger.ingest.http import ticket
+from wharfinger.ingest.http import ticket, tls
 from wharfinger.ingest.http.door import Door
 from wharfinger.ingest.sftp.collector import Collector, HandOver
 from wharfinger.ledger import Database
@@ -54,13 +54,12 @@ async def serve(
         min_free=min_free,
         idle_s=settings.idle_s,
     )
-    listener = Listener(_config(settings, door), door, collector, settings)
-    await listener.open(bound)
+    listener = Listener(_config(door), door, collector, settings)
+    await listener.open(bound, tls.context(settings))
     return listener
 
 
-def _config(settings: Http, door: Door) -> uvicorn.Config:
-    """Raises ConfigError for a certificate or key that cannot be used."""
+def _config(door: Door) -> uvicorn.Config:
     app = Starlette(routes=[Route(f"{ticket.PREFIX}{{key:path}}", door.put, methods=["PUT"])])
     config = uvicorn.Config(
         app,
@@ -71,16 +70,8 @@ def _config(settings: Http, door: Door) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         h11_max_incomplete_event_size=HEADERS,
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=settings.key,
     )
-    try:
-        config.load()
-    except OSError as exc:  # ssl.SSLError is one
-        raise ConfigError(
-            f"listeners.http.certificate: {settings.certificate} and its key cannot be used: {exc}",
-            fix="name a certificate and its private key, both in PEM",
-        ) from exc
+    config.load()
     return config
 
 
@@ -138,11 +129,11 @@ class Listener:
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
-    async def open(self, bound: socket.socket) -> None:
+    async def open(self, bound: socket.socket, context: ssl.SSLContext | None) -> None:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Guarded(self._config, self._state, self._settings), sock=bound, ssl=self._config.ssl
+            lambda: Guarded(self._config, self._state, self._settings), sock=bound, ssl=context
         )
 
     async def close(self) -> None:
