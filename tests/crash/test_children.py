@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rig import yard as rig
 from rig.archives import zipped
 from rig.waiting import wait_until
-from rig.yard import Yard
+from rig.yard import Yard, all_final, effects, worker
 from wharfinger.engine.sweep import sweep
 from wharfinger.ledger import chain
 from wharfinger.model import State
@@ -28,35 +19,6 @@ pytestmark = pytest.mark.slow
 
 ARCHIVES = {f"in/{n}.zip": {f"{n}{each}.csv": b"row of %d%s" % (n, each.encode()) for each in "abc"} for n in range(3)}
 FILES = {name: zipped(members) for name, members in ARCHIVES.items()}
-
-
-@pytest.fixture
-def yard(tmp_path: Path, backend: str) -> Iterator[Yard]:
-    with Yard(tmp_path) as yard:
-        yield yard
-
-
-@contextmanager
-def worker(
-    yard: Yard, *, environ: Mapping[str, str] | None = None, **options: Any
-) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, rig.__file__, str(yard.root), "family", json.dumps({"lease_s": 1.0, **options})]
-    with subprocess.Popen(command, env={**os.environ, **(environ or {})}, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def all_final(yard: Yard) -> bool:
-    return all(record.status.is_final for record in yard.records().values())
-
-
-def effects(yard: Yard) -> dict[str, int]:
-    """Every visible file as the one that it is: a second effect under its name would have another inode."""
-    return {str(path): path.stat().st_ino for path in yard.out.rglob("*") if path.is_file() and path.name[0] != "."}
 
 
 POINTS = [
@@ -73,11 +35,11 @@ POINTS = [
 @pytest.mark.parametrize("point", POINTS)
 def test_a_worker_killed_anywhere_leaves_nobody_waiting_and_repeats_nothing(yard: Yard, point: str) -> None:
     yard.land(FILES)
-    with worker(yard, environ={"WHARF_CRASH": point, "WHARF_OWNER": "doomed"}) as doomed:
+    with worker(yard, "family", environ={"WHARF_CRASH": point, "WHARF_OWNER": "doomed"}) as doomed:
         assert doomed.wait(30) == -signal.SIGKILL
     before = effects(yard)
     sweep(yard.ledger, yard.hint, owner="doomed")
-    with worker(yard) as process:
+    with worker(yard, "family") as process:
         wait_until("every file has ended", lambda: all_final(yard), seconds=30)
         process.terminate()
         assert process.wait(20) == 0
@@ -113,9 +75,9 @@ def test_a_worker_stopped_past_its_lease_while_it_settles_children_wakes_nobody_
         "WHARF_CRASH_ONCE": str(stopped),
         "WHARF_OWNER": "zombie",
     }
-    with worker(yard, environ=environ) as zombie:
+    with worker(yard, "family", environ=environ) as zombie:
         wait_until("it stands still", stopped.exists)
-        with worker(yard) as heir:
+        with worker(yard, "family") as heir:
             wait_until("every file has ended", lambda: all_final(yard), seconds=30)
             zombie.send_signal(signal.SIGCONT)
             zombie.terminate()
@@ -132,12 +94,12 @@ def test_two_workers_killed_at_random(yard: Yard, seed: int) -> None:
     for n in range(12):
         if all_final(yard):
             break
-        with worker(yard, environ={"WHARF_OWNER": f"doomed-{n}"}) as doomed:
+        with worker(yard, "family", environ={"WHARF_OWNER": f"doomed-{n}"}) as doomed:
             time.sleep(rand.random() * 0.08)
             doomed.kill()
             doomed.wait()
         sweep(yard.ledger, yard.hint, owner=f"doomed-{n}", crashed=False)
-    with worker(yard) as one, worker(yard) as two:
+    with worker(yard, "family") as one, worker(yard, "family") as two:
         wait_until("every file has ended", lambda: all_final(yard), seconds=30)
         for process in (one, two):
             process.terminate()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ import pytest
 
 from rig import yard as rig
 from rig.waiting import wait_until
-from rig.yard import Yard
+from rig.yard import Yard, all_final, argv, effects, worker
 from wharfinger.engine.supervise import Child, Notice, Supervisor
 from wharfinger.engine.sweep import sweep
 from wharfinger.ledger import LARGE
@@ -30,45 +27,11 @@ pytestmark = pytest.mark.slow
 FILES = {f"in/{n:02d}": b"bytes of %d" % n for n in range(12)}
 
 
-@pytest.fixture
-def yard(tmp_path: Path, backend: str) -> Iterator[Yard]:
-    with Yard(tmp_path) as yard:
-        yield yard
-
-
-def argv(yard: Yard, pipeline: str, **options: Any) -> tuple[str, ...]:
-    return (sys.executable, rig.__file__, str(yard.root), pipeline, json.dumps({"lease_s": 1.0, **options}))
-
-
-@contextmanager
-def worker(
-    yard: Yard, pipeline: str, *, environ: Mapping[str, str] | None = None, **options: Any
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ready to be told to stop, unless it is dead already."""
-    command, env = argv(yard, pipeline, **options), {**os.environ, **(environ or {})}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def all_final(yard: Yard) -> bool:
-    return all(record.status.is_final for record in yard.records().values())
-
-
 def finish(yard: Yard, pipeline: str, **options: Any) -> None:
     with worker(yard, pipeline, **options) as process:
         wait_until("every file has ended", lambda: all_final(yard))
         process.terminate()
         assert process.wait(20) == 0
-
-
-def effects(yard: Yard) -> dict[str, int]:
-    """Every visible file as the one that it is: a second effect under its name would have another inode."""
-    return {str(path): path.stat().st_ino for path in yard.out.rglob("*") if path.is_file() and path.name[0] != "."}
 
 
 POINTS = [

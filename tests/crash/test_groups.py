@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rig import yard as rig
 from rig.inotify import Watch
 from rig.serving import CONFIG, Serving, prepare, put, wharf
 from rig.waiting import wait_until
-from rig.yard import Yard
+from rig.yard import Yard, all_final, worker
 from wharfinger.config.order import grouping
 from wharfinger.config.settings import Order
 from wharfinger.engine.sweep import sweep
@@ -31,12 +23,6 @@ pytestmark = pytest.mark.slow
 FOLDERS = ("a", "b", "c")
 FILES = {f"{FOLDERS[n % 3]}/{n:02d}": b"bytes of %d" % n for n in range(24)}
 BY_FOLDER = grouping([Order()])
-
-
-@pytest.fixture
-def yard(tmp_path: Path, backend: str) -> Iterator[Yard]:
-    with Yard(tmp_path) as yard:
-        yield yard
 
 
 class Watches:
@@ -57,27 +43,9 @@ class Watches:
             assert [*watch.moved.items()] == [(name, 1) for name in sent], "in the order of their arrival, once"
 
 
-@contextmanager
-def worker(
-    yard: Yard, *, environ: Mapping[str, str] | None = None, **options: Any
-) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, rig.__file__, str(yard.root), "full", json.dumps({"lease_s": 1.0, **options})]
-    with subprocess.Popen(command, env={**os.environ, **(environ or {})}, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def all_final(yard: Yard) -> bool:
-    return all(record.status.is_final for record in yard.records().values())
-
-
 def finish(yard: Yard, *, workers: int = 2) -> None:
     if workers:
-        with worker(yard) as process:
+        with worker(yard, "full") as process:
             finish(yard, workers=workers - 1)
             process.terminate()
             assert process.wait(20) == 0
@@ -110,7 +78,7 @@ POINTS = [
 def test_a_worker_killed_anywhere_lets_nobody_pass_and_leaves_nobody_behind(yard: Yard, point: str) -> None:
     watches = Watches(yard)
     yard.land(FILES, group=BY_FOLDER)
-    with worker(yard, environ={"WHARF_CRASH": point, "WHARF_OWNER": "doomed"}) as doomed:
+    with worker(yard, "full", environ={"WHARF_CRASH": point, "WHARF_OWNER": "doomed"}) as doomed:
         assert doomed.wait(30) == -signal.SIGKILL
     sweep(yard.ledger, yard.hint, owner="doomed")
     finish(yard)
@@ -127,9 +95,9 @@ def test_a_worker_stopped_past_its_lease_lets_nobody_pass(yard: Yard) -> None:
         "WHARF_CRASH_ONCE": str(stopped),
         "WHARF_OWNER": "zombie",
     }
-    with worker(yard, environ=environ) as zombie:
+    with worker(yard, "full", environ=environ) as zombie:
         wait_until("it stands still", stopped.exists)
-        with worker(yard) as heir:
+        with worker(yard, "full") as heir:
             wait_until("every file has ended", lambda: all_final(yard), seconds=30)
             zombie.send_signal(signal.SIGCONT)
             zombie.terminate()
@@ -145,7 +113,7 @@ def test_workers_killed_at_random_keep_the_order(yard: Yard, seed: int) -> None:
     names = list(FILES)
     for n in range(8):
         yard.land({name: FILES[name] for name in names[3 * n : 3 * n + 3]}, group=BY_FOLDER)
-        with worker(yard, environ={"WHARF_OWNER": f"doomed-{n}"}) as doomed:
+        with worker(yard, "full", environ={"WHARF_OWNER": f"doomed-{n}"}) as doomed:
             time.sleep(rand.random() * 0.08)
             doomed.kill()
             doomed.wait()

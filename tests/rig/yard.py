@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,35 @@ class Yard:
     def history(self, name: str) -> list[str]:
         """The kinds of the events of a file."""
         return [event.kind for event in self.catalog.events(self.records()[name].file_id)]
+
+
+def argv(yard: Yard, pipeline: str, **options: Any) -> tuple[str, ...]:
+    """The command of a worker process on this yard."""
+    return (sys.executable, __file__, str(yard.root), pipeline, json.dumps({"lease_s": 1.0, **options}))
+
+
+@contextmanager
+def worker(
+    yard: Yard, pipeline: str, *, environ: Mapping[str, str] | None = None, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is ready to be told to stop, unless it is dead already."""
+    command, env = argv(yard, pipeline, **options), {**os.environ, **(environ or {})}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def all_final(yard: Yard) -> bool:
+    return all(record.status.is_final for record in yard.records().values())
+
+
+def effects(yard: Yard) -> dict[str, int]:
+    """Every visible file as the one that it is: a second effect under its name would have another inode."""
+    return {str(path): path.stat().st_ino for path in yard.out.rglob("*") if path.is_file() and path.name[0] != "."}
 
 
 def _ledger(root: Path) -> tuple[Database, Hint]:
