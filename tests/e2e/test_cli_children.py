@@ -141,6 +141,37 @@ def test_a_destination_that_is_down_is_seen_where_the_file_waits(place: Wharf) -
     assert [step["name"] for step in steps["statements"]] == ["checksum", "statement"]
 
 
+def test_pages_of_runs_tell_each_once_and_child_runs_below_their_file(place: Wharf) -> None:
+    (place.place / "outgoing").rmdir()
+    archives = [f"{n}.zip" for n in range(3)]
+    for name in archives:
+        place.write(name, zipped({f"{name}.csv": b"1,2\n"}))
+    place("put", *archives, "--customer", "acme")
+    worker = place.start("worker")
+    try:
+        wait_until(
+            "all are to be tried again",
+            lambda: len(place("runs", "--error", "DESTINATION_MISSING", "--json").json) == len(archives),
+        )
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+    everything = place("runs", "--json").json
+    files = place("files", "--json").json
+    assert [row["file_id"] for row in everything] == [row["file_id"] for row in files for _ in range(4)]
+    assert [row["parent"] is None for row in everything] == [True, False, False, False] * len(archives)
+    for file in files:
+        assert f"plain:partner of {file['key'].rpartition('/')[2]}.csv: DESTINATION_MISSING" in file["waits"]
+    pages: list[str] = []
+    while len(pages) <= len(everything):
+        after = ("--after", pages[-1]) if pages else ()
+        page = place("runs", "--limit", "1", *after, "--json").json
+        if not page:
+            break
+        pages.append(page[0]["run"])
+    assert pages == [row["run"] for row in everything]
+
+
 def test_two_members_with_one_name_are_not_passed_over_in_silence(place: Wharf) -> None:
     members = {"a/one.csv": b"1,2\n", "a/one.csv.gz": gzip.compress(b"3,4\n", mtime=0)}
     found = ended(place, sent(place, "all.zip", zipped(members)))
