@@ -165,26 +165,26 @@ def alone(directory: str) -> Iterator[None]:
 def make_secret(path: str, content: Callable[[], bytes]) -> None:
     """
     Make this file of what `content` answers, for its owner alone, unless there is one: of several processes that begin together one
-    wins. It is whole and durable.
+    wins. It is whole and durable, also where whoever made it died at that moment.
     """
-    if os.path.exists(path):
-        return
     directory = os.path.dirname(path) or "."
     make_missing(directory)
     with alone(directory):
         if not os.path.exists(path):
             replace_secret(path, content())
+    sync_directory(directory)
 
 
 def replace_secret(path: str, content: bytes) -> None:
     """
     Let this file have this content, whole and durable, for its owner alone. The caller is `alone` in its directory: what a crash
-    leaves has one name, was never in use, and is overwritten the next time.
+    leaves has one name, was never in use, and is overwritten the next time. Raises OSError, also where that name is a link.
     """
     made = f"{path}.new"
     try:
-        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
+            os.fchmod(fd, 0o600)
             write_all(fd, content)
             sync(fd)
         finally:

@@ -87,3 +87,43 @@ def test_directories_are_made_below_a_root_and_may_be_there(tmp_path: Path) -> N
     for _ in range(2):
         disk.make_directories(f"{tmp_path}/a/b/c", below=str(tmp_path))
     assert (tmp_path / "a/b/c").is_dir()
+
+
+# -- secrets
+
+
+def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    secret = tmp_path / "new" / "secret"
+    disk.make_secret(str(secret), lambda: b"first")
+    disk.make_secret(str(secret), lambda: b"second")
+    assert (secret.read_bytes(), secret.stat().st_mode & 0o777) == (b"first", 0o600)
+
+
+def test_nobody_uses_a_secret_that_its_maker_has_not_made_durable(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"named a moment ago")
+    other = threading.Thread(target=disk.make_secret, args=(str(secret), lambda: b"another"))
+    with disk.alone(str(tmp_path)):
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+    other.join(10)
+    assert (other.is_alive(), secret.read_bytes()) == (False, b"named a moment ago")
+
+
+def test_a_leftover_that_all_may_read_makes_no_secret_that_all_may_read(tmp_path: Path) -> None:
+    leftover = tmp_path / "secret.new"
+    leftover.write_bytes(b"x" * 100)
+    leftover.chmod(0o644)
+    disk.replace_secret(str(tmp_path / "secret"), b"new")
+    made = tmp_path / "secret"
+    assert (made.read_bytes(), made.stat().st_mode & 0o777) == (b"new", 0o600)
+
+
+def test_a_secret_is_not_written_where_a_link_leads(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"as it was")
+    (tmp_path / "secret.new").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        disk.replace_secret(str(tmp_path / "secret"), b"new")
+    assert (victim.read_bytes(), (tmp_path / "secret").exists()) == (b"as it was", False)
