@@ -7,13 +7,13 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from rig import buckets, ceph
-from wharfinger.errors import Corrupt, NotFound, Transient
+from wharfinger.errors import Corrupt, NotFound, StoreError, Transient
 from wharfinger.model import Delivered, ObjectRef
 from wharfinger.store import Delivery, Put, Store, Target
 from wharfinger.store.bucket import BucketTarget
@@ -196,6 +196,39 @@ def test_what_lies_there_is_listed_with_its_digest(place: Place) -> None:
 
 def test_what_is_gone_is_not_listed(place: Place) -> None:
     assert [*place.target.listing()] == []
+
+
+def test_a_directory_that_cannot_be_looked_at_is_an_error_and_what_is_gone_is_none(tmp_path: Path) -> None:
+    (tmp_path / "out/lake/folder").mkdir(parents=True)
+    for name in ("a", "b", "folder/c"):
+        (tmp_path / "out/lake" / name).write_bytes(b"12")
+    store = LocalStore(tmp_path / "store")
+    target = DirectoryTarget(store, "there", tmp_path / "out", "lake/")
+    found = target.listing()
+    gone = next(found)
+    for path in (tmp_path / "out/lake").glob("[ab]"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "out/lake/folder")
+    (tmp_path / "out/lake/folder").write_bytes(b"a file now")
+    assert ([*found], target.digest(gone)) == ([], None)
+    assert target.digest(replace(gone, key="lake/folder/c")) is None
+    far_down(tmp_path / "out/lake")
+    with pytest.raises(StoreError, match="could not be looked at"):
+        [*target.listing()]
+    shutil.rmtree(tmp_path / "out")
+    store.close()
+
+
+def far_down(folder: Path) -> None:
+    """Put a file where its path is longer than the system takes."""
+    fd, room = os.open(folder, os.O_RDONLY), os.pathconf(folder, "PC_PATH_MAX") - len(str(folder))
+    for _ in range(room // 201):
+        os.mkdir("d" * 200, dir_fd=fd)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open("f" * 250, os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
 
 
 def test_a_directory_lists_what_others_put_there_but_nothing_of_ours_and_no_links(tmp_path: Path) -> None:

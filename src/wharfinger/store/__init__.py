@@ -146,12 +146,12 @@ class Target(Protocol):
     def listing(self) -> Iterator[Lying]:
         """
         All that lies there under the target's prefix, whoever put it there; our own temporary files and what is no regular file are left
-        out. Raises Transient where it cannot be looked at.
+        out. Raises Transient where the place is not there, StoreError where something in it cannot be looked at.
         """
         ...
 
     def digest(self, lying: Lying) -> str | None:
-        """The SHA-256 (hex) of what lies there; None where it is gone by now."""
+        """The SHA-256 (hex) of what lies there; None where it is gone by now. Raises Transient, StoreError likewise."""
         ...
 
 

@@ -24,6 +24,8 @@ from wharfinger.store import Delivery, Lying, Store, disk, names
 from wharfinger.store.folders import Folders
 from wharfinger.telemetry import crash
 
+_GONE = FileNotFoundError, NotADirectoryError
+
 STALE_S = 3600.0
 """A temporary file that nobody has written to for so long was left by a crash. Each folder is searched for them as often."""
 
@@ -101,7 +103,7 @@ class DirectoryTarget:
         """See Target."""
         try:
             fd = os.open(self._directory / lying.key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
+        except _GONE:
             return None
         except OSError as exc:
             raise disk.refusal(exc, f"{self._directory / lying.key} could not be read") from exc
@@ -229,15 +231,19 @@ def _lies_there(drop: _Drop) -> bool:
 
 
 def _lying(key: str, path: str) -> Iterator[Lying]:
-    with suppress(FileNotFoundError):
+    try:
         found = os.stat(path, follow_symlinks=False)
+    except OSError as exc:
+        _refuse(exc)
+    else:
         if stat.S_ISREG(found.st_mode):
             yield Lying(key, "", found.st_size, found.st_mtime)
 
 
 def _refuse(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise disk.refusal(error, f"{error.filename} could not be looked through") from error
+    """What is gone by now is no trouble."""
+    if not isinstance(error, _GONE):
+        raise disk.refusal(error, f"{error.filename} could not be looked at") from error
 
 
 def _sync(drop: _Drop) -> None:
