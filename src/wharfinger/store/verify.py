@@ -109,7 +109,8 @@ class Verification:
         """
         Go along the journal again, which by now describes whatever was put or deleted before the folders were listed. Files of several
         processes are in order only as far as their clocks are, so a missing object's lines are counted: it is lost if it was kept
-        more often than deleted. Several lines on one that was put again count as one.
+        more often than deleted. Several lines on one that was put again count as one: was it deleted between them and is lost since, that
+        is not told.
         """
         lives: Counter[str] = Counter()
         lost: dict[str, ObjectRef] = {}
