@@ -17,6 +17,12 @@ from wharfinger.model import instant
 
 TYPE = "wharfinger.checkpoint/1"
 
+WAITS_SINCE = """
+SELECT coalesce((SELECT at FROM audit_checkpoint ORDER BY n DESC LIMIT 1), (SELECT min(at) FROM file))
+WHERE EXISTS (SELECT 1 FROM audit_pending)
+"""
+"""Since when (µs) some file waits for its checkpoint; no row where none does."""
+
 
 def signer(keyring: Keyring) -> Sign:
     """What `Audit.checkpoint` asks to sign."""

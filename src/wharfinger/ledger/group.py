@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from wharfinger.ledger import row
 from wharfinger.ledger.figure import Place
-from wharfinger.ledger.run import BEHIND, RETRIED, UNROUTED, UPLOADED, Found
+from wharfinger.ledger.run import BEHIND, RETRIED, UNROUTED, UPLOADED, Found, lane
 from wharfinger.model import ENDED, Arrival, State
 
 ACTIVE = "grp IS NOT NULL AND parent IS NULL AND (state = 'ready' OR state = 'leased' OR state = 'waiting' AND status <> 'uploaded')"
@@ -69,6 +71,16 @@ class Turn:
     n: int | None = None  # grows with every arrival in the group
     holds: bool | None = None
     due: int | None = None  # µs; None: it may begin at once
+
+
+RUN = "run(id, at, size, lane, rank, state, status, tries, transferred, due, grp, turn, hold)"
+"""The columns of a new file's run."""
+
+
+def as_row(a: Arrival, turn: Turn, rank: int, became: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row with the columns RUN; `became` is its state, status, tries and the time of its transfer."""
+    place = a.file_id, row.micros(a.at), a.size, lane(a.size), rank
+    return *place, *became, turn.due, turn.group, turn.n, turn.holds
 
 
 def names(arrivals: Iterable[Arrival]) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from wharfinger.ledger import row
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.group import Turn, names
+from wharfinger.ledger.group import RUN, Turn, as_row, names
 from wharfinger.ledger.postgres import figure, group, history, purge, rank, tree
 from wharfinger.ledger.postgres.connection import Transaction, columns, rows
 from wharfinger.ledger.purge import Past, past
-from wharfinger.ledger.run import UPLOADED, lane
+from wharfinger.ledger.run import UPLOADED
 from wharfinger.model import Arrival
 
 _TYPES = ["text"] * 4 + ["bigint", "bytea", "text", "bigint"] + ["text"] * 4 + ["bigint"] * 2
@@ -21,8 +21,8 @@ INSERT INTO file(file_id, {row.ARRIVAL}) SELECT * FROM unnest({", ".join(f"%s::{
 ON CONFLICT DO NOTHING RETURNING file_id
 """
 
-_RUN = """
-INSERT INTO run(id, at, size, lane, rank, state, status, tries, transferred, due, grp, turn, hold)
+_RUN = f"""
+INSERT INTO {RUN}
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[],
   %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::boolean[])
 """
@@ -81,21 +81,15 @@ def _enqueue(tx: Transaction, arrivals: Sequence[tuple[Arrival, Turn]], tally: T
     ready = [a for a, turn in arrivals if turn.place == UPLOADED]
     work = [(a.customer, row.micros(a.cost)) for a in ready]
     ranks = dict(zip([a.file_id for a in ready], rank.enter(tx, work))) if work else {}
-    runs = [_run(a, turn, ranks.get(a.file_id, 0), (*map(str, turn.place), 0, None)) for a, turn in arrivals]
+    runs = [as_row(a, turn, ranks.get(a.file_id, 0), (*map(str, turn.place), 0, None)) for a, turn in arrivals]
     tx.execute(_RUN, columns(runs))
     for a, turn in arrivals:
         tally.born(turn.place, a.size)
 
 
-def _run(a: Arrival, turn: Turn, rank: int, became: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row of table `run`; `became` is its state, status, tries and the time of its transfer."""
-    place = a.file_id, row.micros(a.at), a.size, lane(a.size), rank
-    return *place, *became, turn.due, turn.group, turn.n, turn.holds
-
-
 def _restore(tx: Transaction, a: Arrival, turn: Turn, known: Past, tally: Tally) -> None:
     """A file that had ended before the ledger was lost."""
-    tx.execute(_RUN, columns([_run(a, turn, 0, (*map(str, known.place), 1, known.transferred))]))
+    tx.execute(_RUN, columns([as_row(a, turn, 0, (*map(str, known.place), 1, known.transferred))]))
     tx.execute("UPDATE run SET error = %s WHERE id = %s", (known.error, a.file_id))
     history.tell(tx, known.at, [known.told])
     tally.born(known.place, a.size)

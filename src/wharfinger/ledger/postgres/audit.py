@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wharfinger.ledger import HEADS, MANY, AuditCheckpoint, Coverage, Head, Leaf, Sign, row
+from wharfinger.ledger.checkpoint import WAITS_SINCE
 from wharfinger.ledger.postgres.connection import Connections, Transaction, columns, first, locked, rows
 from wharfinger.telemetry import crash
 
@@ -35,11 +36,6 @@ _COVERAGE = """
 SELECT coalesce((SELECT max(n) FROM audit_leaf WHERE file_id = wanted.id), 0),
   EXISTS (SELECT 1 FROM audit_pending WHERE file_id = wanted.id)
 FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(id, place) ORDER BY wanted.place
-"""
-
-_WAITS_SINCE = """
-SELECT coalesce((SELECT at FROM audit_checkpoint ORDER BY n DESC LIMIT 1), (SELECT min(at) FROM file))
-WHERE EXISTS (SELECT 1 FROM audit_pending)
 """
 
 _CHECKPOINTS = "SELECT n, at, signed FROM audit_checkpoint"
@@ -93,7 +89,7 @@ class PostgresAudit:
 
     def waits_since(self) -> float | None:
         """See Audit."""
-        found = self._connections.read(lambda db: first(db, _WAITS_SINCE))
+        found = self._connections.read(lambda db: first(db, WAITS_SINCE))
         return found[0] / 1_000_000 if found else None
 
     def publish(self, keys: Sequence[bytes], *, anew: bool = False) -> list[bytes]:

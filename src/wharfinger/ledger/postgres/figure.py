@@ -20,7 +20,7 @@ ON CONFLICT (name, slot) DO UPDATE SET value = greatest(figure.value, excluded.v
 
 
 def write(tx: Transaction, tally: Tally) -> None:
-    """Add all that a transaction changes to the sums. Nothing is locked afterwards: see rank."""
+    """Add all that a transaction changes to the sums. No run, share or sum is locked afterwards: see rank."""
     if changes := sorted(tally.changes()):
         tx.execute(_ADD, columns(changes))
 

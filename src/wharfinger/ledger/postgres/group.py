@@ -3,6 +3,10 @@ Groups (see ledger.group) as rows.
 
 Whoever lets somebody into a group or out of it locks the group first, before any row: the next statement then sees what the one
 before has done. What only moves within the group's active run (a claim, a retry) needs no lock.
+
+But for `recover.take_back`: it passes over rows that others hold, so that a session which hangs keeps nobody's leases from coming back, and
+learns from those that it got which groups it has to lock. Should somebody who has such a group want one of these rows at that moment, the
+server ends one of the two after its deadlock_timeout, and it is begun again.
 """
 
 from __future__ import annotations

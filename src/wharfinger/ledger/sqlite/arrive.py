@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import apsw
 
 from wharfinger.ledger import row
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.group import Turn
+from wharfinger.ledger.group import RUN, Turn, as_row
 from wharfinger.ledger.purge import Past, past
-from wharfinger.ledger.run import UPLOADED, lane
+from wharfinger.ledger.run import UPLOADED
 from wharfinger.ledger.sqlite import figure, group, history, purge, rank, tree
 from wharfinger.ledger.sqlite.connection import insert, many, rows
 from wharfinger.model import Arrival
 
 _FILE = f"file(file_id, {row.ARRIVAL})"
-_RUN = "run(id, at, size, lane, rank, state, status, tries, transferred, due, grp, turn, hold)"
 _KNOWN = "SELECT file_id FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
 
 
@@ -54,20 +52,14 @@ def _enqueue(tx: apsw.Connection, arrivals: Sequence[tuple[Arrival, Turn]], tall
     ready = [a for a, turn in arrivals if turn.place == UPLOADED]
     work = [(a.customer, row.micros(a.cost)) for a in ready]
     ranks = dict(zip([a.file_id for a in ready], rank.enter(tx, work))) if work else {}
-    insert(tx, _RUN, [_run(a, turn, ranks.get(a.file_id, 0), (*turn.place, 0, None)) for a, turn in arrivals])
+    insert(tx, RUN, [as_row(a, turn, ranks.get(a.file_id, 0), (*turn.place, 0, None)) for a, turn in arrivals])
     for a, turn in arrivals:
         tally.born(turn.place, a.size)
 
 
-def _run(a: Arrival, turn: Turn, rank: int, became: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row of table `run`; `became` is its state, status, tries and the time of its transfer."""
-    place = a.file_id, row.micros(a.at), a.size, lane(a.size), rank
-    return *place, *became, turn.due, turn.group, turn.n, turn.holds
-
-
 def _restore(tx: apsw.Connection, a: Arrival, turn: Turn, known: Past, tally: Tally) -> None:
     """A file that had ended before the ledger was lost."""
-    insert(tx, _RUN, [_run(a, turn, 0, (*known.place, 1, known.transferred))])
+    insert(tx, RUN, [as_row(a, turn, 0, (*known.place, 1, known.transferred))])
     tx.execute("UPDATE run SET error = ? WHERE id = ?", (known.error, a.file_id))
     history.append(tx, known.at, [known.told])
     tally.born(known.place, a.size)

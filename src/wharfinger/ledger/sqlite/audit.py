@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from wharfinger.ledger import HEADS, MANY, AuditCheckpoint, Coverage, Head, Leaf, Sign, row
+from wharfinger.ledger.checkpoint import WAITS_SINCE
 from wharfinger.ledger.sqlite.connection import Connections, first, insert, many, rows
 from wharfinger.telemetry import crash
 
@@ -25,11 +26,6 @@ _COVERAGE = """
 SELECT coalesce((SELECT max(n) FROM audit_leaf WHERE file_id = wanted.value), 0),
   EXISTS (SELECT 1 FROM audit_pending WHERE file_id = wanted.value)
 FROM json_each(?) wanted ORDER BY wanted.key
-"""
-
-_WAITS_SINCE = """
-SELECT coalesce((SELECT at FROM audit_checkpoint ORDER BY n DESC LIMIT 1), (SELECT min(at) FROM file))
-WHERE EXISTS (SELECT 1 FROM audit_pending)
 """
 
 
@@ -84,7 +80,7 @@ class SqliteAudit:
     def waits_since(self) -> float | None:
         """See Audit."""
         with self._connections.reading() as db:
-            found = first(db, _WAITS_SINCE)
+            found = first(db, WAITS_SINCE)
         return found[0] / 1_000_000 if found else None
 
     def publish(self, keys: Sequence[bytes], *, anew: bool = False) -> list[bytes]:
