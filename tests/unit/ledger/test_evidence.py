@@ -176,10 +176,28 @@ def test_the_script_verifies_receipts_with_nothing_but_python(case: Case, tmp_pa
     code, text = said("arrival.json", "outcome.json", "--key", key)
     assert (code, text.endswith("VERIFIED\n"), "delivered to" in text) == (0, True, True)
     assert said("arrival.json")[0] == 2
+    assert [said("arrival.json", "--key", wrong)[0] for wrong in (key[:-1], "g" + key[1:], f"{key}\n")] == [2, 2, 2]
     code, text = said("arrival.json", "--key", key, "--file", "a.csv")
     assert (code, "is not what arrived" in text) == (1, True)
     code, text = said("arrival.json", "--key", case.ring.public()[0].public)
     assert (code, "the one that you trust" in text) == (1, True)
+
+
+def test_a_file_of_any_size_is_held_against_a_receipt(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipt, large = tmp_path / "arrival.json", tmp_path / "large"
+    receipt.write_bytes(case.members["arrival.json"])
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    asked = ["verify.py", str(receipt), "--key", case.ring.public()[-1].public, "--file", str(large)]
+    monkeypatch.setattr(sys, "argv", asked)
+    tracemalloc.start()
+    assert verify.main() == 1
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert f"its SHA-256 is {sha256(bytes(64 << 20)).hexdigest()}" in capsys.readouterr().out
+    assert peak < 8 << 20
 
 
 def test_one_byte_changed_in_a_receipt_is_caught(case: Case) -> None:
@@ -200,7 +218,7 @@ def test_receipts_of_two_files_do_not_pass_for_one(case: Case) -> None:
     with pytest.raises(verify.Broken, match="belongs to another arrival"):
         verify.verify_receipts(both, key)
     with pytest.raises(verify.Broken, match="no arrival"):
-        verify.verify_receipts({"outcome": case.members["outcome.json"]}, key, b"any")
+        verify.verify_receipts({"outcome": case.members["outcome.json"]}, key, "ab" * 32)
     with pytest.raises(verify.Broken, match="is no receipt"):
         verify.verify_receipts({"manifest": case.members["manifest.json"]}, key)
     with pytest.raises(verify.Broken, match="there is no receipt"):

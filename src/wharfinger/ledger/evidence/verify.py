@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import io
 import json
+import re
 import sys
 import zipfile
 from datetime import datetime, timedelta, timezone
@@ -362,8 +363,11 @@ def _verify(bundle: bytes, trusted: str | None) -> list[str]:
     ]
 
 
-def verify_receipts(texts: dict[str, bytes], trusted: str, content: bytes | None = None) -> list[str]:
-    """What receipts state, in sentences; they are given by their names. `content` is what is held against the arrivals. Raises Broken."""
+def verify_receipts(texts: dict[str, bytes], trusted: str, file: str | None = None) -> list[str]:
+    """
+    What receipts state, in sentences; they are given by their names. `file` is the SHA-256 (hex) of what is held against the arrivals.
+    Raises Broken.
+    """
     try:
         lines = [(name, parse(name, line + b"\n")) for name, text in texts.items() for line in text.splitlines()]
         stated = [receipt(name, signed, trusted.lower()) for name, signed in lines]
@@ -372,11 +376,11 @@ def verify_receipts(texts: dict[str, bytes], trusted: str, content: bytes | None
     except Exception as exc:  # what was changed may be anything
         raise Broken(f"something in the receipts cannot be read: {type(exc).__name__}: {exc}") from exc
     arrivals = {each["file_id"]: each for each in stated if each["type"] == ARRIVAL}
-    if not stated or (content is not None and not arrivals):
+    if not stated or (file is not None and not arrivals):
         broken("there is no arrival that the file could be held against" if stated else "there is no receipt")
     for each in arrivals.values():
-        if content is not None and sha256(content) != each["sha256"]:
-            broken(f"the file is not what arrived as {each['key']}: its SHA-256 is {sha256(content)}")
+        if file is not None and file != each["sha256"]:
+            broken(f"the file is not what arrived as {each['key']}: its SHA-256 is {file}")
     for each in stated:
         arrival = arrivals.get(each["file_id"])
         if each["type"] == OUTCOME and arrival and each["arrival"] != sha256(canonical(arrival)):
@@ -412,6 +416,15 @@ def sentences(stated: Any) -> list[str]:
     ]
 
 
+def sha256_of(path: Path) -> str:
+    """Of a file of any size, in hex."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description="Verify a bundle of evidence, or receipts, offline.")
@@ -423,13 +436,15 @@ def main() -> int:
     is_bundle = any(text.startswith(b"PK") for text in texts.values())
     if is_bundle and (len(texts) > 1 or asked.file):
         parser.error("a bundle is verified by itself")
+    if asked.key and not re.fullmatch("[0-9a-fA-F]{64}", asked.key):
+        parser.error("the public key that you trust has 64 hex digits: --key PUBLIC")
     if not (is_bundle or asked.key):
         parser.error("receipts are held against a key that you have from elsewhere: --key PUBLIC")
     try:
         if is_bundle:
             facts = verify(texts[str(asked.paths[0])], asked.key)
         else:
-            facts = verify_receipts(texts, asked.key, asked.file and asked.file.read_bytes())
+            facts = verify_receipts(texts, asked.key, asked.file and sha256_of(asked.file))
     except Broken as exc:
         print(f"NOT VERIFIED: {exc}")
         return 1
