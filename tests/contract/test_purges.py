@@ -250,6 +250,9 @@ def test_at_most_many_are_ordered_at_a_time(ledger: Ledger, purges: Purges) -> N
         purges.order([each.file_id for each in some], by="ann")
     first = [each.file_id for each in purges.ordered()]
     assert len(first) == MANY
+    rest = [each.file_id for each in purges.ordered(after=first[-1])]
+    assert first + rest == sorted(each.file_id for each in arrivals)
+    assert purges.ordered(after=rest[-1]) == []
     purges.confirm(first)
     assert len(purges.ordered()) == 5
 

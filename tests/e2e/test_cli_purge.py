@@ -56,13 +56,32 @@ def test_a_purge_says_how_many_and_how_large_and_asks(wharf: Wharf) -> None:
     assert "1 file purged, 8 B removed; their records stay" in shown.out
 
 
+def test_what_cannot_be_removed_is_told_and_the_rest_goes(wharf: Wharf) -> None:
+    stuck, free = taken(wharf, "a.csv", "b.csv")
+    settled(wharf)
+    [path] = (wharf.place / "data/store/objects").rglob(stuck)
+    path.unlink()
+    (path / "in it").mkdir(parents=True)
+    said = wharf("purge", stuck, free, "--yes", "--json")
+    assert (said.code, said.json["purged"], said.json["bytes"]) == (5, [free], 8)
+    assert [(each["file_id"], bool(each["code"] and each["fix"])) for each in said.json["stays"]] == [(stuck, True)]
+    again = wharf("purge")
+    assert again.code == 5
+    assert f"the bytes of {stuck} stay" in again.err
+    assert "once that is mended: wharf purge" in again.err
+    (path / "in it").rmdir()
+    path.rmdir()
+    assert wharf("purge").code == 0
+    assert wharf("status", "--json").json["purged"] == 2
+
+
 def test_a_purged_file_says_so_wherever_it_is_met(wharf: Wharf) -> None:
     (file_id,) = taken(wharf, "a.csv")
     settled(wharf)
     said = wharf("purge", file_id, "--yes", "--json")
     assert (said.code, said.json) == (
         0,
-        {"matched": [file_id], "purged": [file_id], "bytes": 8, "unfinished": []},
+        {"matched": [file_id], "purged": [file_id], "bytes": 8, "unfinished": [], "stays": []},
     )
     found = wharf("file", file_id, "--json").json
     assert found["purge_timestamp"]

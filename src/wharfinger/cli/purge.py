@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import click
 
@@ -12,13 +13,16 @@ from wharfinger.cli.actor import actor
 from wharfinger.cli.ask import go_ahead
 from wharfinger.cli.chosen import COLUMNS, Chosen, find, preview, rows
 from wharfinger.cli.frame import Verb
-from wharfinger.cli.problem import Exit
+from wharfinger.cli.problem import Exit, problem
 from wharfinger.cli.select import Selection, selecting
 from wharfinger.cli.session import Session, pass_session
-from wharfinger.cli.show import document, listing, progress, say
+from wharfinger.cli.show import complain, document, listing, progress, say
 from wharfinger.cli.words import many, size
-from wharfinger.errors import UsageError
+from wharfinger.errors import StoreError, UsageError
 from wharfinger.ledger import MANY
+
+SHOWN = 20
+"""How many files whose bytes stay are told one by one."""
 
 
 @dataclass(slots=True)
@@ -28,6 +32,7 @@ class _Answer:
     found: Sequence[Chosen]
     purged: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
+    stays: dict[str, StoreError] = field(default_factory=dict)
     bytes: int = 0
 
 
@@ -45,20 +50,23 @@ def command(
 
     Records, histories and receipts stay, and can be proven as before; so does what was delivered. The files leave the
     senders' trees and cannot be replayed. How many there are, and how large, is said first. A file that has not ended is
-    left as it is. Cut off halfway, the next purge does the rest; without any choice it does nothing else.
+    left as it is. Cut off halfway, the next purge does the rest; without any choice it does nothing else. What the store refuses
+    to remove is told, and holds up nothing else.
     """
     from wharfinger.engine.purge import carry_out
 
     if expired and (ids or selection.partial):
         raise UsageError("--expired chooses among files by itself", fix="leave out the ids, or --expired")
     is_cut_off = session.database.catalog.counts().purging and not dry_run
-    for done in carry_out(session.database.purges, session.store) if is_cut_off else ():
+    stays: dict[str, StoreError] = {}
+    for done in carry_out(session.database.purges, session.store, stays) if is_cut_off else ():
         say(f"{many(done.files, 'file')}, {size(done.bytes)} purged: an earlier purge was cut off")
     if is_cut_off and not (ids or expired) and selection.is_everything:
-        return _tell(session, _Answer([]))
+        return _tell(session, _Answer([], stays=stays))
     found = _expired(session, selection) if expired else find(session, ids, selection, verb="purge")
     ready = [chosen for chosen in found if chosen.has_ended and not chosen.is_purged]
-    answer = _Answer(found, unfinished=[chosen.file_id for chosen in found if not chosen.has_ended])
+    unfinished = [chosen.file_id for chosen in found if not chosen.has_ended]
+    answer = _Answer(found, unfinished=unfinished, stays=stays)
     say(preview(ready))
     if answer.unfinished:
         say(f"{many(len(answer.unfinished), 'file')} left out: not done with yet")
@@ -102,11 +110,15 @@ def _purge(session: Session, ready: Sequence[Chosen], answer: _Answer) -> None:
         for start in range(0, len(ready), MANY):
             group = ready[start : start + MANY]
             ordered = order(purges, [chosen.file_id for chosen in group], by=actor())
-            for _ in carry_out(purges, store):
+            for _ in carry_out(purges, store, answer.stays):
                 pass
             for chosen, is_ordered in zip(group, ordered):
-                (answer.purged if is_ordered else answer.unfinished).append(chosen.file_id)
-                answer.bytes += chosen.size * is_ordered
+                is_gone = is_ordered and chosen.file_id not in answer.stays
+                if not is_ordered:
+                    answer.unfinished.append(chosen.file_id)
+                elif is_gone:
+                    answer.purged.append(chosen.file_id)
+                answer.bytes += chosen.size * is_gone
             advance(len(group))
 
 
@@ -118,10 +130,30 @@ def _tell(session: Session, answer: _Answer, *, dry_run: bool = False) -> int:
                 "purged": answer.purged,
                 "bytes": answer.bytes,
                 "unfinished": answer.unfinished,
+                "stays": [_told(file_id, error) for file_id, error in answer.stays.items()],
             }
         )
     if answer.purged:
         say(f"{many(len(answer.purged), 'file')} purged, {size(answer.bytes)} removed; their records stay")
+    _complain(answer.stays)
+    if answer.stays:
+        return Exit.PARTLY
     if not answer.unfinished or dry_run:
         return Exit.OK
     return Exit.PARTLY if answer.purged else Exit.FAILED
+
+
+def _complain(stays: Mapping[str, StoreError]) -> None:
+    for file_id, error in islice(stays.items(), SHOWN):
+        told = problem(error)
+        complain(f"the bytes of {file_id} stay: {told.message}", code=told.code, fix=told.fix)
+    if stays:
+        many_stay = (
+            f"the bytes of {many(len(stays), 'file')} could not be removed; their records say that they are to go"
+        )
+        say(f"{many_stay}; once that is mended: wharf purge")
+
+
+def _told(file_id: str, error: StoreError) -> dict[str, str]:
+    told = problem(error)
+    return {"file_id": file_id, "code": told.code, "message": told.message, "fix": told.fix}

@@ -10,7 +10,7 @@ from threading import Event
 
 from wharfinger.config import glob
 from wharfinger.config.settings import Retention
-from wharfinger.engine.purge import Purged, carry_out, order
+from wharfinger.engine.purge import Purged, Stays, carry_out, order
 from wharfinger.errors import LedgerError, StoreError, WharfingerError
 from wharfinger.ledger import MANY, Catalog, Filter, Purges, receipt
 from wharfinger.model import FileRecord, Status
@@ -23,6 +23,9 @@ DAY_S = 86400.0
 
 BY = "retention"
 """Who orders it, as histories tell."""
+
+AGAIN_S = 6 * 3600.0
+"""What could not be removed is tried again after so long: the journal is told of it each time."""
 
 Rules = Mapping[str, Retention]
 """By name, in the order of the configuration: the first that fits a file decides."""
@@ -74,14 +77,20 @@ def _end(catalog: Catalog, record: FileRecord, now: float) -> float:
 
 
 def retain(
-    catalog: Catalog, purges: Purges, store: Store, rules: Rules, *, clock: Callable[[], float] = time.time
+    catalog: Catalog,
+    purges: Purges,
+    store: Store,
+    rules: Rules,
+    stays: Stays,
+    *,
+    clock: Callable[[], float] = time.time,
 ) -> Iterator[Purged]:
     """
     One round: carry out what was ordered and not done, then remove the bytes of every file whose time is over. Yields what went, and after
-    each page of files that were looked through, even where nothing did. May be left at any time, and run in several processes. Raises
-    LedgerError, StoreError.
+    each page of files that were looked through, even where nothing did. Of `stays`, and what is raised, see `carry_out`. May be left at any
+    time, and run in several processes.
     """
-    yield from carry_out(purges, store)
+    yield from carry_out(purges, store, stays)
     now, least, after = clock(), shortest_s(rules), ""
     if least is None:
         return
@@ -90,7 +99,7 @@ def retain(
         after = page[-1].file_id
         _order(purges, [(due(catalog, record, rules, now), record.file_id) for record in page])
         yield Purged(0, 0)
-        yield from carry_out(purges, store)
+        yield from carry_out(purges, store, stays)
 
 
 def _order(purges: Purges, files: Sequence[tuple[str, str]]) -> None:
@@ -102,7 +111,9 @@ class Retainer:
     """Goes round after round until `stopped`. Rests for as long as it works, so that nobody waits for it; trouble is told once."""
 
     def __init__(self, catalog: Catalog, purges: Purges, store: Store, rules: Rules, stopped: Event) -> None:
-        self._round = partial(retain, catalog, purges, store, rules)
+        self._stays: Stays = {}
+        self._try_again_at = 0.0  # by the monotonic clock
+        self._round = partial(retain, catalog, purges, store, rules, self._stays)
         self._every_s = min(max((shortest_s(rules) or DAY_S) / 20, 1.0), 3600.0)
         self._stopped = stopped
         self._trouble = Trouble(
@@ -115,6 +126,7 @@ class Retainer:
             error: WharfingerError | None = None
             try:
                 self._go_round()
+                error = next(iter(self._stays.values()), None)
             except (LedgerError, StoreError) as caught:
                 error = caught
             self._trouble.tell(error)
@@ -122,6 +134,9 @@ class Retainer:
 
     def _go_round(self) -> None:
         began = time.monotonic()
+        if began >= self._try_again_at:
+            self._stays.clear()
+            self._try_again_at = began + AGAIN_S
         for done in self._round():
             if done.files:
                 _log.info("purged", extra=facts(files=done.files, bytes=done.bytes))

@@ -223,8 +223,8 @@ class Purges(Protocol):
         """
         ...
 
-    def ordered(self) -> list[Arrival]:
-        """Up to `MANY` files whose bytes are still to go, each with its `purge`."""
+    def ordered(self, *, after: str = "") -> list[Arrival]:
+        """Up to `MANY` files whose bytes are still to go, by id, each with its `purge`; `after` is the last id of the page before."""
         ...
 
     def confirm(self, files: Sequence[str]) -> list[bool]:

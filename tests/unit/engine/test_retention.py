@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from rig.databases import START, Clock, claimed, failed, quarantined, transferre
 from rig.records import record
 from rig.waiting import wait_until
 from wharfinger.config.settings import Retention
-from wharfinger.engine.purge import Purged, carry_out, order
+from wharfinger.engine.purge import Purged, Stays, carry_out, order
 from wharfinger.engine.retention import DAY_S, Retainer, due, kept_s, retain, rule_for, shortest_s
 from wharfinger.errors import NotFound
-from wharfinger.ledger import Database
+from wharfinger.ledger import MANY, Database
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, ObjectRef, State, Status, ulid
 from wharfinger.store import Put, noted_purge
@@ -33,6 +34,7 @@ class Place:
     database: Database
     store: LocalStore
     clock: Clock
+    root: Path
 
     def take(self, name: str, content: bytes = b"a,b\n", customer: str = "acme") -> Arrival:
         version = ulid(self.clock.now, len(name) + sum(map(ord, name)))
@@ -47,7 +49,7 @@ class Place:
 
     def round(self, rules: dict[str, Retention]) -> tuple[int, int]:
         database = self.database
-        went = [*retain(database.catalog, database.purges, self.store, rules, clock=self.clock)]
+        went = [*retain(database.catalog, database.purges, self.store, rules, stays={}, clock=self.clock)]
         return sum(each.files for each in went), sum(each.bytes for each in went)
 
     def has(self, *arrivals: Arrival) -> list[bool]:
@@ -57,7 +59,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     clock = Clock()
-    place = Place(SqliteDatabase(tmp_path / "ledger.db", clock=clock), LocalStore(tmp_path / "store"), clock)
+    place = Place(SqliteDatabase(tmp_path / "ledger.db", clock=clock), LocalStore(tmp_path / "store"), clock, tmp_path)
     yield place
     place.store.close()
     place.database.close()
@@ -171,15 +173,73 @@ def test_the_journal_knows_what_was_purged_before_it_is_gone(place: Place, monke
     order(place.database.purges, [arrival.file_id], by="ann", rule="old")
     monkeypatch.setattr(place.store, "delete", lambda _: pytest.fail("stop"))
     with pytest.raises(pytest.fail.Exception):
-        next(carry_out(place.database.purges, place.store))
+        next(carry_out(place.database.purges, place.store, {}))
     [noted] = [noted_purge(note) for note in place.store.notes()]
     assert noted == place.database.purges.ordered()[0]
     assert place.has(arrival) == [True]
     monkeypatch.undo()
-    assert [*carry_out(place.database.purges, place.store)] == [Purged(1, 4)]
+    assert [*carry_out(place.database.purges, place.store, {})] == [Purged(1, 4)]
     with pytest.raises(NotFound):
         place.store.open(ObjectRef("inbox", arrival.key, arrival.version, 0, ""))
     assert [*place.store.verify()] == []
+
+
+def in_the_way(place: Place, arrival: Arrival) -> Path:
+    """Something lies where the object was that no unlink removes."""
+    [path] = (place.root / "store" / "objects").rglob(arrival.file_id)
+    path.unlink()
+    (path / "in it").mkdir(parents=True)
+    return path
+
+
+def test_bytes_that_cannot_be_removed_hold_up_no_others(place: Place) -> None:
+    """More of them than are ordered at a time, and before all others."""
+    ledger, purges = place.database.ledger, place.database.purges
+    stuck = [place.take(f"stuck{n}.csv") for n in range(MANY + 5)]
+    place.clock.forward(60)
+    free = [place.take(f"free{n}.csv") for n in range(3)]
+    while runs := ledger.claim("worker", 100, 30):
+        ledger.settle([transferred(run) for run in runs])
+    paths = [in_the_way(place, arrival) for arrival in stuck]
+    for some in (stuck[:MANY], stuck[MANY:], free):
+        assert all(order(purges, [each.file_id for each in some], by="ann"))
+    stays: Stays = {}
+    assert sum(done.files for done in carry_out(purges, place.store, stays)) == 3
+    assert set(stays) == {each.file_id for each in stuck}
+    assert str(stuck[0].ref) in str(stays[stuck[0].file_id])
+    assert not any(place.has(*free))
+    before = [*place.store.notes()]
+    assert [*carry_out(purges, place.store, stays)] == []
+    assert [*place.store.notes()] == before, "what stays is noted once"
+    for path in paths:
+        (path / "in it").rmdir()
+        path.rmdir()
+    assert sum(done.files for done in carry_out(purges, place.store, {})) == len(stuck)
+    assert purges.ordered() == []
+
+
+def test_a_retainer_tells_once_what_it_cannot_remove_and_goes_on(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger, database = place.database.ledger, place.database
+    stuck, free = place.take("stuck.csv"), place.take("free.csv")
+    ledger.settle([transferred(run) for run in ledger.claim("worker", 100, 30)])
+    path = in_the_way(place, stuck)
+    stopped = threading.Event()
+    rules = {"all": Retention(transferred_days=1e-9)}
+    retainer = Retainer(database.catalog, database.purges, place.store, rules, stopped)
+    thread = threading.Thread(target=retainer.run)
+    thread.start()
+    try:
+        wait_until("the other is purged", lambda: place.has(free) == [False])
+        time.sleep(2.5)  # two rounds more
+    finally:
+        stopped.set()
+        thread.join(10)
+    told = [record for record in caplog.records if "cannot be purged" in record.message]
+    assert len(told) == 1
+    assert path.exists()
+    assert [each.file_id for each in database.purges.ordered()] == [stuck.file_id]
 
 
 def test_a_retainer_works_until_it_is_stopped(place: Place) -> None:

@@ -51,7 +51,7 @@ class Installation:
 
     def purge(self, arrival: Arrival) -> None:
         order(self.database.purges, [arrival.file_id], by="ann")
-        for _ in carry_out(self.database.purges, self.store):
+        for _ in carry_out(self.database.purges, self.store, {}):
             pass
 
     def back_up(

@@ -39,7 +39,8 @@ INSERT INTO purge_order(file_id, at, "by", rule) SELECT id, %s, %s, %s FROM unne
 
 _ORDERED = f"""
 SELECT p.at, p."by", p.rule, r.status, r.error, f.{row.ARRIVAL.replace(", ", ", f.")}
-FROM purge_order p JOIN file f ON f.file_id = p.file_id JOIN run r ON r.id = p.file_id ORDER BY p.file_id LIMIT {MANY}
+FROM purge_order p JOIN file f ON f.file_id = p.file_id JOIN run r ON r.id = p.file_id
+WHERE p.file_id > %s ORDER BY p.file_id LIMIT {MANY}
 """
 
 _CONFIRM = """
@@ -74,9 +75,9 @@ class PostgresPurges:
         ordered = self._connections.write(work) if files else set()
         return [_take(ordered, id) for id in files]
 
-    def ordered(self) -> list[Arrival]:
+    def ordered(self, *, after: str = "") -> list[Arrival]:
         """See Purges."""
-        return [_arrival(*r) for r in self._connections.read(lambda db: rows(db, _ORDERED))]
+        return [_arrival(*r) for r in self._connections.read(lambda db: rows(db, _ORDERED, after))]
 
     def confirm(self, files: Sequence[str]) -> list[bool]:
         """See Purges."""

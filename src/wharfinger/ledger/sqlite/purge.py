@@ -33,7 +33,8 @@ _HIDE = "DELETE FROM name WHERE parent = ? AND name = ? AND file_id = ?"
 
 _ORDERED = f"""
 SELECT p.at, p.by, p.rule, r.status, r.error, f.{row.ARRIVAL.replace(", ", ", f.")}
-FROM purge_order p CROSS JOIN file f ON f.file_id = p.file_id CROSS JOIN run r ON r.id = p.file_id ORDER BY p.file_id LIMIT {MANY}
+FROM purge_order p CROSS JOIN file f ON f.file_id = p.file_id CROSS JOIN run r ON r.id = p.file_id
+WHERE p.file_id > ? ORDER BY p.file_id LIMIT {MANY}
 """
 
 _CONFIRM = "DELETE FROM purge_order WHERE file_id = ? RETURNING at, by, rule"
@@ -60,10 +61,10 @@ class SqlitePurges:
             crash.point("ledger.purging")
         return [ended.pop(id, None) is not None for id in files]
 
-    def ordered(self) -> list[Arrival]:
+    def ordered(self, *, after: str = "") -> list[Arrival]:
         """See Purges."""
         with self._connections.reading() as db:
-            return [_arrival(*r) for r in rows(db, _ORDERED)]
+            return [_arrival(*r) for r in rows(db, _ORDERED, after)]
 
     def confirm(self, files: Sequence[str]) -> list[bool]:
         """See Purges."""
