@@ -106,3 +106,19 @@ def test_whoever_cancels_is_killed_before_the_ledger_knows_and_nothing_has_happe
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert [event["kind"] for event in wharf(tmp_path, "file", record["file_id"])["events"]] == ["arrived"]
     assert wharf(tmp_path, "cancel", record["file_id"])["cancelled"] == [record["file_id"]]
+
+
+def test_whoever_replays_a_cancelled_file_is_killed_before_the_ledger_knows_and_it_can_be_replayed(
+    tmp_path: Path,
+) -> None:
+    prepare(tmp_path, CONFIG)
+    put(tmp_path, {"goes.zip": zipped(OTHERS)})
+    [record] = wharf(tmp_path, "files")
+    file_id = record["file_id"]
+    wharf(tmp_path, "cancel", file_id)
+    command = [sys.executable, "-m", "wharfinger", "--config", str(tmp_path / "wharf.yaml"), "replay", file_id]
+    killed = subprocess.run(command, env={**os.environ, "WHARF_CRASH": "replay.noted"}, capture_output=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [event["kind"] for event in wharf(tmp_path, "file", file_id)["events"]] == ["arrived", "cancelled"]
+    assert wharf(tmp_path, "replay", file_id)["replayed"] == [file_id]
+    assert wharf(tmp_path, "file", file_id)["events"][-1]["kind"] == "replayed"

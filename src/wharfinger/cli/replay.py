@@ -78,11 +78,13 @@ def run_again(
     from wharfinger.engine import cancel
 
     cancelled = {chosen.file_id for chosen in found if chosen.is_cancelled}
-    ledger = session.database.ledger
+    database = session.database
     with progress("Replaying", len(found)) as advance:
         oldest_first = sorted(found, key=lambda chosen: (chosen.at, chosen.file_id))
         for group in _paced([chosen.file_id for chosen in oldest_first], rate):
-            for file_id, done in zip(group, cancel.replay(session.store, ledger, group, actor(), cancelled=cancelled)):
+            for file_id, done in zip(
+                group, cancel.replay(session.store, database, group, actor(), cancelled=cancelled)
+            ):
                 (again if done else busy).append(file_id)
             session.wake(group)
             advance(len(group))

@@ -50,6 +50,7 @@ POINTS = {
 
 ON_REQUEST = {
     "cancel.noted": "the journal says that files are cancelled; the ledger does not yet",
+    "replay.noted": "the journal says that cancelled files run again; the ledger does not yet",
     "cancel.begun": "files are cancelled; what they have called goes on",
     "cancel.descended": "some of what they have called is cancelled as well; the rest goes on",
     "ledger.purging": "inside the transaction that gives up the bytes of files, before its commit",

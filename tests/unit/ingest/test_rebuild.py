@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.databases import a_child, claimed, parent_of
 from rig.descriptors import ARE_TOLD, opened
 from wharfinger.engine.cancel import cancel, replay
 from wharfinger.errors import StoreError
@@ -327,9 +328,35 @@ def test_what_was_replayed_since_it_was_cancelled_runs(store: Store, database: D
     arrival, _ = taken(store, database, "a.csv", "b.csv")
     ids = [arrival.file_id]
     cancel(store, database.ledger, ids, "ann")
-    assert replay(store, database.ledger, ids, "bob", cancelled=ids) == [True]
+    assert replay(store, database, ids, "bob", cancelled=ids) == [True]
     rebuild(store, empty, "inbox")
     assert len(empty.ledger.claim("worker", 100, 30.0)) == 2
+
+
+def test_a_replay_that_is_refused_leaves_a_file_cancelled_by_whoever_did_it(
+    store: Store, database: Database, empty: Database
+) -> None:
+    """A child of it is in the hands of a worker."""
+    (arrival,) = taken(store, database, "a.zip")
+    parent_of(database.ledger, a_child("a"))
+    claimed(database.ledger)
+    ids = [arrival.file_id]
+    assert cancel(store, database.ledger, ids, "ann") == [True]
+    assert replay(store, database, ids, "bob", cancelled=ids) == [False]
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=1, cancelled=1)
+    assert empty.catalog.events(arrival.file_id)[-1].data["by"] == "ann"
+
+
+def test_a_replay_that_comes_second_does_not_cancel_what_runs(
+    store: Store, database: Database, empty: Database
+) -> None:
+    (arrival,) = taken(store, database, "a.csv")
+    ids = [arrival.file_id]
+    cancel(store, database.ledger, ids, "ann")
+    assert replay(store, database, ids, "bob", cancelled=ids) == [True]
+    claimed(database.ledger)
+    assert replay(store, database, ids, "eve", cancelled=ids) == [False]
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=1)
 
 
 def test_what_runs_again_by_the_ledgers_own_word_is_not_cancelled(store: Store, database: Database) -> None:
