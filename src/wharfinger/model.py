@@ -167,6 +167,7 @@ class Arrival:
     purge: Purge | None = None  # of one whose bytes are given up
     group: Group | None = None  # None: in no order
     error: str = ""  # what it went on without, of one that is `delivered`: "CODE: message"
+    unnamed: int = 0  # deliveries of child runs beside those in `delivered`
     file_id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -188,6 +189,7 @@ class Checkpoint:
     revision: str  # of the pipeline that counts the steps; under another the checkpoint is void, under "" always
     delivered: tuple[Delivered, ...] = ()
     kept: tuple[ObjectRef, ...] = ()  # all that this checkpoint and earlier ones keep; of no use once the run has ended
+    unnamed: int = 0  # deliveries of child runs beside those in `delivered`
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,7 @@ class Family:
     troubles: tuple[tuple[str, Status, str], ...] = ()  # (member or pipeline, status, error) of the first that have one
     delivered: tuple[Delivered, ...] = ()  # by the first of them
     clash: Clash | None = None  # the first that there is
+    unnamed: int = 0  # deliveries of theirs beside those in `delivered`
 
     @property
     def count(self) -> int:
@@ -319,6 +322,7 @@ class Outcome:
     steps: tuple[StepRecord, ...] = ()
     delivered: tuple[Delivered, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    unnamed: int = 0  # deliveries of child runs beside those in `delivered`
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +363,7 @@ class FileRecord:
     state: State  # of its run
     due: float | None = None  # when a retry comes, or the lease of the worker ends; epoch s
     delivered: tuple[Delivered, ...] = ()
+    delivered_in_all: int | None = None  # None: nothing, or an earlier version did not tell
     owner: str = ""  # the worker that holds its run, while it is leased
     waits: int = 0  # children of its run that have not ended
     group: str = ""  # of files that are worked on one after another

@@ -314,6 +314,17 @@ def test_a_family_says_how_each_child_ended(ledger: Ledger) -> None:
     assert (family.delivered, family.count) == (delivered, 4)
 
 
+def test_a_family_names_some_deliveries_and_counts_all(ledger: Ledger) -> None:
+    arrived(ledger)
+    run = parent_of(ledger, *THREE)
+    one, two, _ = children(ledger, 3)
+    effect = transferred(one).delivered[0]
+    many = tuple(replace(effect, key=str(n)) for n in range(MANY + 5))
+    ledger.settle([replace(transferred(one), delivered=many), replace(transferred(two), unnamed=20)])
+    [family] = ledger.families([(run.id, "CALL")])
+    assert (len(family.delivered), family.unnamed) == (MANY, 26)
+
+
 def test_a_family_tells_which_of_its_children_delivered_other_bytes_under_one_name(ledger: Ledger) -> None:
     arrived(ledger)
     run = parent_of(ledger, *THREE)

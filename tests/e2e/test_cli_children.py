@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,22 @@ def test_an_archive_is_fanned_out_and_its_tree_is_shown(place: Wharf) -> None:
     told = place("file", file_id).out
     assert "9 child runs" in told
     assert "child.transferred" in told
+
+
+def test_deliveries_that_are_not_named_are_counted(place: Wharf) -> None:
+    file_id = sent(place, "all.zip", zipped({f"{n}.csv": b"%d\n" % n for n in range(60)}))
+    found = ended(place, file_id)
+    assert found["delivered_in_all"] == 121, found
+    assert "and 20 more, by child runs" in place("file", file_id).out
+    said = place("receipt", file_id)
+    assert "the outcome names 101 deliveries of 121" in said.err
+    (place.place / "r.json").write_text(said.out)
+    assert "delivered_in_all\t121" in place("receipt", "verify", "r.json").out
+    (place.place / "verify.py").write_text(place("receipt", "script").out)
+    public = place("signing", "list", "--json").json[-1]["public"]
+    asked = [sys.executable, "-I", "-S", "verify.py", "r.json", "--key", public]
+    told = subprocess.run(asked, cwd=place.place, capture_output=True, text=True)
+    assert "121 deliveries, 101 of them named" in told.stdout, told.stdout + told.stderr
 
 
 def test_route_explain_says_which_pipelines_are_only_called(place: Wharf) -> None:

@@ -69,6 +69,7 @@ def command(session: Session, file_id: str) -> None:
             {
                 **public.file(record, reason),
                 "deliveries": [public.delivery(delivered) for delivered in record.delivered],
+                "delivered_in_all": record.delivered_in_all or len(record.delivered),
                 "children": [public.child(node.record) for node in nodes],
                 "events": [public.event(event) for event in events],
                 "chain": {"verified": not broken, "problems": broken},
@@ -124,6 +125,11 @@ def _lines(record: FileRecord, reason: Why | None, now: float, words: Words) -> 
     yield "attempts", str(record.attempts)
     for delivered in record.delivered:
         yield "delivered", f"{delivered.destination}: {delivered.bucket}/{delivered.key}, {words.size(delivered.size)}"
+    if more := (record.delivered_in_all or len(record.delivered)) - len(record.delivered):
+        yield (
+            "delivered",
+            f"and {number(more)} more, by child runs: wharf --json file {record.file_id} has their events",
+        )
 
 
 def _away(seconds: float) -> str:

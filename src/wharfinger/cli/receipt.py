@@ -66,6 +66,11 @@ def show(session: Session, file_id: str, to: Path | None) -> None:
         document({kind: signed[kind].document() if kind in signed else None for kind in statements})
     else:
         sys.stdout.write("".join(bytes(each).decode() for each in signed.values()))
+    if record.delivered_in_all and record.delivered_in_all > len(record.delivered):
+        named, in_all = number(len(record.delivered)), number(record.delivered_in_all)
+        say(
+            f"the outcome names {named} deliveries of {in_all}: the history of the file names all (wharf evidence {record.file_id})"
+        )
     if not found.outcome:
         say("the file has not ended yet: there is no outcome to state")
 

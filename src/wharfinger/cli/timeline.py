@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wharfinger.cli.words import many, size, span
+from wharfinger.cli.words import many, number, size, span
 from wharfinger.model import Event
 
 CHILD = "child."
@@ -79,6 +79,9 @@ def _said(data: Mapping[str, Any], instant: Callable[[float], str]) -> Iterator[
         yield f"{error['code']}{where}: {error['message']}"
     for delivered in data.get("delivered") or ():
         yield f"delivered to {delivered['destination']}: {delivered['key']}"
+    named = len(data.get("delivered") or ())
+    if more := data.get("delivered_in_all", named) - named:
+        yield f"and {number(more)} more, by child runs"
     if data.get("due"):
         yield f"next try at {instant(data['due'])}"
     if data.get("cause"):

@@ -63,6 +63,7 @@ class Execution:
         "orders",
         "plan",
         "run",
+        "unnamed",
         "waits",
     )
 
@@ -74,6 +75,7 @@ class Execution:
         self.fault: Fault | None = None
         self.orders: list[tuple[str, Delivery]] = []  # by destination; of the step that ran last
         self.delivered: list[Delivered] = []
+        self.unnamed = 0  # deliveries of children beside those in `delivered`
         self.kept: dict[ObjectRef, None] = {}  # by checkpoints of this run
         self.calling: tuple[BoundBranch, ...] = ()  # of the step that ran last: no child has been made yet
         self.waits = False  # for children
@@ -106,7 +108,7 @@ class Execution:
         except (StoreError, OSError) as error:
             self.fault = Fault.of(error, "")
         self.at = checkpoint.step
-        self.delivered = list(checkpoint.delivered)
+        self.delivered, self.unnamed = list(checkpoint.delivered), checkpoint.unnamed
         self._facts = dict(checkpoint.facts)
         self._inputs = self._kept_inputs(checkpoint.inputs)
         self.waits = self.at > 0 and isinstance(self.last, Crossing)
@@ -222,11 +224,17 @@ class Execution:
         self.waits = False
         amiss = shortfall(family, "member" if stage.bound.kind == "each" else "child run")
         self._facts[stage.name] = {**_told(family), **({SHORTFALL: amiss} if amiss else {})}
-        self.delivered = [*self.delivered, *family.delivered][:MANY]
+        self._tell(family)
         if family.clash:
             self.fault = Fault.of_clash(family.clash, stage.name)
         elif stage.bound.on_child_failure == "fail" and family.failed + family.quarantined:
             self.fault = Fault.of_children(family, stage.name)
+
+    def _tell(self, family: Family) -> None:
+        """Of what children delivered, name up to MANY with all that is named already, and count the rest."""
+        named = family.delivered[: max(MANY - len(self.delivered), 0)]
+        self.delivered += named
+        self.unnamed += family.unnamed + len(family.delivered) - len(named)
 
     def _run(self, stage: Stage) -> Result:
         room = f"{self._room}/{self.at}"
@@ -312,7 +320,7 @@ class Execution:
         """What the run has behind it, once nothing of it is unkept."""
         inputs = tuple([(each.content.ref, each.name, each.media_type) for each in self._inputs if each.content.ref])
         revision, delivered = self.plan.pipeline.revision, tuple(self.delivered)
-        return Checkpoint(self.at, inputs, self._facts, revision, delivered, tuple(self.kept))
+        return Checkpoint(self.at, inputs, self._facts, revision, delivered, tuple(self.kept), self.unnamed)
 
     def outcome(self, *, now: float, rand: Callable[[], float]) -> Outcome:
         """What is to be settled; `now` is epoch s."""
@@ -331,6 +339,7 @@ class Execution:
             steps=tuple(self._records),
             delivered=() if self.waits else tuple(self.delivered),
             facts={} if self.waits else self._facts,
+            unnamed=0 if self.waits else self.unnamed,
         )
 
     @property

@@ -120,7 +120,7 @@ def note(executions: Sequence[Execution], store: Store) -> None:
     """Write the deliveries for the files that succeeded into the store's journal, so that a rebuilt ledger knows of them."""
     done = [execution for execution in executions if execution.ends_file]
     try:
-        store.note([delivery_note(e.run.arrival.file_id, e.delivered, outcome.line(e.lack)) for e in done])
+        store.note([delivery_note(e.run.arrival.file_id, e.delivered, outcome.line(e.lack), e.unnamed) for e in done])
     except (StoreError, OSError) as error:
         for execution in done:
             execution.fail(error)

@@ -68,11 +68,14 @@ class Notes:
                 elif cancel:
                     yield "cancel", cancel[0], orjson.dumps(note)
 
-    def delivered(self, file_id: str) -> tuple[tuple[Delivered, ...] | None, str]:
-        """What the last note on deliveries of this file says, and what it went on without; None where there is none."""
+    def delivered(self, file_id: str) -> tuple[tuple[Delivered, ...] | None, str, int]:
+        """
+        What the last note on deliveries of this file names, what it went on without, and how many it counts beside; None, "" and 0 where
+        there is none.
+        """
         found = self._db.execute("SELECT note FROM delivery WHERE file_id = ?", (file_id,)).fetchone()
         noted = noted_delivery(orjson.loads(found[0])) if found else None
-        return noted[1:] if noted else (None, "")
+        return noted[1:] if noted else (None, "", 0)
 
     def cancelled(self, file_id: str) -> str | None:
         """Who cancelled this file, if somebody did and it was not replayed since."""
@@ -85,7 +88,8 @@ class Notes:
         for (note,) in self._db.execute("SELECT note FROM purge ORDER BY file_id"):
             arrival = noted_purge(orjson.loads(note))
             assert arrival
-            yield replace(arrival, delivered=self.delivered(arrival.file_id)[0])
+            delivered, _, unnamed = self.delivered(arrival.file_id)
+            yield replace(arrival, delivered=delivered, unnamed=unnamed)
 
     def close(self) -> None:
         """Let go of the tables."""
@@ -199,7 +203,7 @@ def _has_landed(listed: Listed) -> bool:
 
 def _arrival(listed: Listed, notes: Notes, group: Grouping) -> Arrival:
     ref, about = listed.ref, listed.about
-    delivered, error = notes.delivered(about["file_id"])
+    delivered, error, unnamed = notes.delivered(about["file_id"])
     return Arrival(
         bucket=ref.bucket,
         key=ref.key,
@@ -217,4 +221,5 @@ def _arrival(listed: Listed, notes: Notes, group: Grouping) -> Arrival:
         delivered=delivered,
         group=group(about["customer"], ref.key),
         error=error,
+        unnamed=unnamed,
     )

@@ -67,7 +67,10 @@ def fewer(runs: Iterable[Found]) -> dict[str, int]:
     return dict(Counter(found.parent for found in runs if found.parent is not None))
 
 
-COUNTS = "SELECT state, status, error <> '', count(*) FROM run WHERE parent = ? AND call = ? GROUP BY state, status, error <> ''"
+COUNTS = """
+SELECT state, status, error <> '', count(*), CAST(sum(delivered) AS bigint) FROM run WHERE parent = ? AND call = ?
+GROUP BY state, status, error <> ''
+"""
 TROUBLED = f"""
 SELECT input, status, error FROM run WHERE parent = ? AND call = ? AND state IN ('dead', 'done') AND error <> ''
 ORDER BY state, id LIMIT {TROUBLES}
@@ -83,16 +86,17 @@ HAVING count(DISTINCT r.id) > 1 AND count(DISTINCT d.value ->> 'sha256') > 1 ORD
 
 
 def family(
-    counts: Iterable[tuple[str, str, bool, int]],
+    counts: Iterable[tuple[str, str, bool, int, int]],
     troubled: Iterable[tuple[str, str, str]],
     outputs: Iterable[tuple[str]],
     clashes: Iterable[tuple[str, str, str, str]],
 ) -> Family:
     """The rows of COUNTS, TROUBLED, OUTPUTS and CLASH in words."""
     found: Counter[str] = Counter()
-    for state, status, has_error, n in counts:
+    for state, status, has_error, n, effects in counts:
         end = _end((State(state), Status(status)))
         found[end] += n
+        found["delivered"] += effects
         if end == "transferred" and has_error:
             found["incomplete"] += n
     delivered: list[Delivered] = []
@@ -101,7 +105,8 @@ def family(
     troubles = tuple((_who(input), Status(status), error) for input, status, error in troubled)
     ends = found["pending"], found["transferred"], found["failed"], found["quarantined"], found["incomplete"]
     clash = next((Clash(where, key, _who(one), _who(other)) for where, key, one, other in clashes), None)
-    return Family(*ends, troubles, tuple(delivered[:MANY]), clash)
+    named = tuple(delivered[:MANY])
+    return Family(*ends, troubles, named, clash, found["delivered"] - len(named))
 
 
 def _end(place: Place) -> str:

@@ -93,6 +93,11 @@ def output(o: Outcome, found: Found) -> str | None:
     return orjson.dumps(o.delivered[:MANY]).decode()
 
 
+def output_size(o: Outcome, found: Found) -> int:
+    """How many deliveries `output` is of, all told."""
+    return 0 if output(o, found) is None else len(o.delivered) + o.unnamed
+
+
 def is_incomplete(o: Outcome, found: Found) -> bool:
     """Whether a file is transferred, but for children that did not succeed."""
     return o.state == State.DONE and o.failure is not None and found.parent is None
@@ -143,7 +148,7 @@ def _story(o: Outcome, found: Found) -> dict[str, Any]:
     story = {
         **found.claim,
         "steps": [row.fields(step) for step in o.steps],
-        "delivered": [row.fields(d) for d in o.delivered],
+        **row.from_delivered(o.delivered, o.unnamed),
         "facts": _facts(o),
         "error": failure,
         "due": o.due,

@@ -66,7 +66,7 @@ def past(arrival: Arrival) -> Past | None:
     delivered = arrival.delivered or ()
     at = row.micros(max((d.at for d in delivered), default=arrival.at))
     error = purge.error if purge else arrival.error
-    facts = {"rebuilt": True, "delivered": [row.fields(d) for d in delivered], **_error(error)}
+    facts = {"rebuilt": True, **row.from_delivered(delivered, arrival.unnamed), **_error(error)}
     return Past(TRANSFERRED, at, at, error, Told(arrival.file_id, "transferred", facts))
 
 

@@ -62,7 +62,8 @@ def expected(record: FileRecord) -> Statement | None:
     if not record.status.is_final:
         return None
     code, _, message = record.error_message.partition(": ")
-    return _outcome(record.file_id, record.status, code, message, record.delivered, 0.0, HASH, HASH)
+    delivered = _deliveries(record.delivered, record.delivered_in_all)
+    return _outcome(record.file_id, record.status, code, message, delivered, 0.0, HASH, HASH)
 
 
 def ended(events: Sequence[Event]) -> Event | None:
@@ -77,7 +78,8 @@ def ended(events: Sequence[Event]) -> Event | None:
 
 def _outcome_of(end: Event, arrival: str) -> Statement:
     error = end.data.get("error") or {}
-    delivered = [Delivered(**item) for item in end.data.get("delivered", ())]
+    named = [Delivered(**item) for item in end.data.get("delivered", ())]
+    delivered = _deliveries(named, end.data.get("delivered_in_all"))
     code, message = error.get("code", ""), error.get("message", "")
     return _outcome(end.file_id, _status(end), code, message, delivered, end.at, arrival, end.hash)
 
@@ -91,7 +93,7 @@ def _outcome(
     status: Status,
     code: str,
     message: str,
-    delivered: Sequence[Delivered],
+    delivered: Statement,
     at: float,
     arrival: str,
     event: str,
@@ -107,10 +109,16 @@ def _outcome(
         "status": str(status),
         "code": code,
         "reason": "" if status is Status.FAILED else message,
-        "deliveries": [_delivery(each) for each in delivered],
+        **delivered,
         "ended": instant(at),
         "event": event,
     }
+
+
+def _deliveries(named: Sequence[Delivered], in_all: int | None) -> Statement:
+    """Those that the end of a file names, and how many there are, if it tells that: an earlier version did not."""
+    counted = {} if in_all is None else {"delivered_in_all": in_all}
+    return {"deliveries": [_delivery(each) for each in named], **counted}
 
 
 def _delivery(delivered: Delivered) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def record(found: tuple[Any, ...]) -> FileRecord:
     (attempts, pipeline, revision, media_type, source, user, state, due, owner, waits) = found[11:21]
     group, behind, purged, story = found[21:]
     status = Status(status)
-    delivered = _delivered(story) if status.is_final else ()
+    delivered, in_all = _delivered(story) if status.is_final else ((), None)
     return FileRecord(
         file_id=file_id,
         source_bucket=bucket,
@@ -107,6 +107,7 @@ def record(found: tuple[Any, ...]) -> FileRecord:
         state=State(state),
         due=row.seconds(due),
         delivered=delivered,
+        delivered_in_all=in_all,
         owner=owner or "",
         waits=waits,
         group=group or "",
@@ -115,9 +116,13 @@ def record(found: tuple[Any, ...]) -> FileRecord:
     )
 
 
-def _delivered(story: str | None) -> tuple[Delivered, ...]:
-    """What the event with which the file ended tells of; nothing where somebody changed it so that it tells nothing any more."""
+def _delivered(story: str | None) -> tuple[tuple[Delivered, ...], int | None]:
+    """
+    What the event with which the file ended names, and how much it counts; nothing where somebody changed it so that it tells nothing
+    any more.
+    """
     try:
-        return row.to_delivered(orjson.loads(story or "{}").get("delivered", ()))
+        told = orjson.loads(story or "{}")
+        return row.to_delivered(told.get("delivered", ())), told.get("delivered_in_all")
     except (ValueError, TypeError, AttributeError):
-        return ()
+        return (), None

@@ -74,7 +74,8 @@ def to_checkpoint(text: str | None) -> Checkpoint | None:
     data = orjson.loads(text)
     inputs = _to_inputs(data["inputs"])
     kept = tuple(ObjectRef(**ref) for ref in data.get("kept", ()))  # a ledger of version 1 does not tell
-    return Checkpoint(data["step"], inputs, data["facts"], data["revision"], to_delivered(data["delivered"]), kept)
+    delivered, unnamed = to_delivered(data["delivered"]), data.get("unnamed", 0)  # nor does one of version 11
+    return Checkpoint(data["step"], inputs, data["facts"], data["revision"], delivered, kept, unnamed)
 
 
 def from_child(child: Child) -> str:
@@ -99,6 +100,11 @@ def to_child(text: str | None) -> Child | None:
 
 def _to_inputs(items: list[Any]) -> tuple[tuple[ObjectRef, str, str], ...]:
     return tuple((ObjectRef(**ref), name, media_type) for ref, name, media_type in items)
+
+
+def from_delivered(delivered: Sequence[Delivered], unnamed: int) -> dict[str, Any]:
+    """What an event tells of deliveries: those that are named, and how many there are."""
+    return {"delivered": [fields(each) for each in delivered], "delivered_in_all": len(delivered) + unnamed}
 
 
 def to_delivered(items: list[dict[str, Any]]) -> tuple[Delivered, ...]:

@@ -155,8 +155,11 @@ class Target(Protocol):
         ...
 
 
-def delivery_note(file_id: str, delivered: Sequence[Delivered], error: str = "") -> dict[str, Any]:
-    """What `Store.note` is given before a file is settled as transferred: all its visible effects, and what it went on without."""
+def delivery_note(file_id: str, delivered: Sequence[Delivered], error: str = "", unnamed: int = 0) -> dict[str, Any]:
+    """
+    What `Store.note` is given before a file is settled as transferred: its visible effects, what it went on without, and how many
+    effects there are beside those that are named.
+    """
     effects = [
         {
             "destination": each.destination,
@@ -169,19 +172,22 @@ def delivery_note(file_id: str, delivered: Sequence[Delivered], error: str = "")
         }
         for each in delivered
     ]
-    return {"file_id": file_id, "delivered": effects, **({"error": error} if error else {})}
+    in_all = len(effects) + unnamed
+    return {"file_id": file_id, "delivered": effects, "delivered_in_all": in_all, **({"error": error} if error else {})}
 
 
-def noted_delivery(note: Mapping[str, Any]) -> tuple[str, tuple[Delivered, ...], str] | None:
+def noted_delivery(note: Mapping[str, Any]) -> tuple[str, tuple[Delivered, ...], str, int] | None:
     """
-    The file_id, the effects and the error that `delivery_note` wrote; None for a note of another kind. Raises ValueError for one of
-    this kind that cannot be read: it is damaged, or a newer version wrote it.
+    The file_id, the effects, the error and the number of effects unnamed that `delivery_note` wrote; None for a note of another kind.
+    Raises ValueError for one of this kind that cannot be read: it is damaged, or a newer version wrote it.
     """
     if "delivered" not in note:
         return None
     try:
-        return str(note["file_id"]), tuple(Delivered(**each) for each in note["delivered"]), str(note.get("error", ""))
-    except (KeyError, TypeError) as exc:
+        named = tuple(Delivered(**each) for each in note["delivered"])
+        in_all = int(note.get("delivered_in_all", len(named)))  # an earlier version does not tell
+        return str(note["file_id"]), named, str(note.get("error", "")), in_all - len(named)
+    except (KeyError, TypeError, ValueError) as exc:
         raise ValueError(f"a note on a delivery that this version cannot read: {exc!r}") from exc
 
 
@@ -225,5 +231,11 @@ def noted_cancel(note: Mapping[str, Any]) -> tuple[str, str | None] | None:
     return file_id, by
 
 
-_OTHERWISE = {"delivered", "error", "purge", "group"}  # told by other notes, by this one, and by the configuration
+_OTHERWISE = {
+    "delivered",
+    "unnamed",
+    "error",
+    "purge",
+    "group",
+}  # told by other notes, by this one, and by the configuration
 _ARRIVAL = [each.name for each in fields(Arrival) if each.init and each.name not in _OTHERWISE]

@@ -74,7 +74,35 @@ def test_what_children_deliver_is_in_the_record_of_the_file_and_in_the_journal(y
     drain(yard.worker(a_pipeline(OUT, call("inner")), called(LAKE, name="inner")))
     delivered = yard.records()["a"].delivered
     assert [each.destination for each in delivered] == ["out", "lake"]
-    assert [noted_delivery(note) for note in yard.store.notes()] == [(arrival.file_id, delivered, "")]
+    assert [noted_delivery(note) for note in yard.store.notes()] == [(arrival.file_id, delivered, "", 0)]
+
+
+def test_what_the_end_of_a_file_does_not_name_it_counts(yard: Yard) -> None:
+    [arrival] = yard.land({"all.zip": zipped({f"{n}": b"%d" % n for n in range(MANY + 1)})})
+    inner = [called(call("rows", kind="each"), name="unpack"), called(NAMED, name="rows"), called(LAKE, name="copy")]
+    drain(yard.worker(a_pipeline(OUT, call("unpack"), call("copy")), *inner, steps=STEPS_))
+    record, events = yard.records()["all.zip"], yard.catalog.events(arrival.file_id)
+    assert (len(record.delivered), record.delivered_in_all, record.delivered[0].destination) == (MANY, MANY + 3, "out")
+    assert [(len(noted[1]), noted[3]) for note in yard.store.notes() if (noted := noted_delivery(note))] == [(MANY, 3)]
+    outcome = receipts(record, events).outcome
+    assert outcome
+    assert (len(outcome["deliveries"]), outcome["delivered_in_all"]) == (MANY, MANY + 3)
+    named = {each["key"] for event in events for each in event.data.get("delivered", ())}
+    assert len(named) == MANY + 2  # the archive itself, twice; each member
+
+
+def test_a_file_names_all_that_it_delivered_itself(yard: Yard) -> None:
+    yard.land({"a": b"bytes"})
+
+    def spread(inputs: Sequence[Reader], told: Any, scratch: Scratch) -> Result:
+        for n in range(MANY + 1):
+            scratch.destinations["out"].copy(inputs[0], f"acme/{n}")
+        return Result([Output.unchanged(source) for source in inputs])
+
+    steps = {**STEPS, "spread": a_step("spread", spread, destinations=lambda told: (told.word,))}
+    drain(yard.worker(a_pipeline(bound("spread", "out"), call("copy")), called(LAKE, name="copy"), steps=steps))
+    record = yard.records()["a"]
+    assert (len(record.delivered), record.delivered_in_all) == (MANY + 1, MANY + 2)
 
 
 def test_what_is_not_in_the_store_is_put_there_for_the_children_and_removed_in_the_end(yard: Yard) -> None:

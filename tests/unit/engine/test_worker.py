@@ -50,7 +50,7 @@ def test_deliveries_are_known_to_the_ledger_and_to_the_journal(yard: Yard) -> No
     drain(yard.worker(PIPELINES["plain"]))
     (delivered,) = yard.records()["a"].delivered
     assert (delivered.destination, delivered.key, delivered.sha256) == ("out", "acme/a", arrival.sha256)
-    assert [noted_delivery(note) for note in yard.store.notes()] == [(arrival.file_id, (delivered,), "")]
+    assert [noted_delivery(note) for note in yard.store.notes()] == [(arrival.file_id, (delivered,), "", 0)]
 
 
 def test_facts_and_step_records_are_in_the_history(yard: Yard) -> None:

@@ -213,18 +213,31 @@ def test_a_rebuild_leaves_no_scratch(store: Store, database: Database, empty: Da
 
 def test_the_last_note_on_a_file_counts(tmp_path: Path) -> None:
     first, last = (Delivered("out", "out", key, "V1", 1, "0" * 64, 1.5) for key in ("first", "last"))
-    effects = Notes(tmp_path, [delivery_note("A", [first]), {"other": 1}, delivery_note("A", [last])])
-    assert (effects.delivered("A"), effects.delivered("B")) == (((last,), ""), (None, ""))
+    effects = Notes(tmp_path, [delivery_note("A", [first]), {"other": 1}, delivery_note("A", [last], "", 7)])
+    assert (effects.delivered("A"), effects.delivered("B")) == (((last,), "", 7), (None, "", 0))
     effects.close()
 
 
 ODD = [
     {"delivered": []},
     {"file_id": "A", "delivered": None},
+    {"file_id": "A", "delivered": [], "delivered_in_all": "many"},
     {"file_id": "A", "delivered": ["out"]},
     {"file_id": "A", "delivered": [{"destination": "out"}]},
     {"file_id": "A", "delivered": [{"destination": "out", "heat": 3.5}]},
 ]
+
+
+def test_how_many_deliveries_there_were_comes_back(store: Store, database: Database, empty: Database) -> None:
+    taken(store, database, "all.zip", "old.zip")
+    all_, old = (deliver(store, database), deliver(store, database))
+    ids = {r.key: r.file_id for r in database.catalog.files(Filter())}
+    store.note([delivery_note(ids[all_.key], [all_], unnamed=9_900)])
+    note = delivery_note(ids[old.key], [old])
+    store.note([{name: told for name, told in note.items() if name != "delivered_in_all"}])
+    rebuild(store, empty, "inbox")
+    found = {r.key: r.delivered_in_all for r in empty.catalog.files(Filter())}
+    assert found == {all_.key: 9_901, old.key: 1}
 
 
 def test_notes_that_cannot_be_read_are_passed_over_and_counted(

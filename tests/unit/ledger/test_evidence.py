@@ -467,3 +467,40 @@ def test_a_signature_has_one_form_only() -> None:
     assert verify.decode((verify.P + 1).to_bytes(32, "little")) is None
     assert not verify.is_signed(key[:31], text, proof)
     assert not verify.is_signed(key, text, proof + b"\0")
+
+
+# -- how much was delivered
+
+
+def stated(data: dict[str, Any], *in_all: int) -> None:
+    """Hold an outcome that says `in_all` against an end with this data."""
+    arrival = {"type": "wharfinger.arrival/1"}
+    outcome = {
+        "type": "wharfinger.outcome/1",
+        "file_id": "A",
+        "arrival": sha256(verify.canonical(arrival)).hexdigest(),
+        "status": "transferred",
+        "code": "",
+        "reason": "",
+        "deliveries": [],
+        "ended": verify.instant(0),
+        "event": "H",
+        **({"delivered_in_all": in_all[0]} if in_all else {}),
+    }
+    verify.check_outcome(outcome, arrival, [("A", 1, 0, "transferred", data)], ["H"])
+
+
+def test_the_script_holds_the_number_of_deliveries_against_the_history() -> None:
+    stated({"delivered_in_all": 9_901}, 9_901)
+    stated({})  # of an earlier version
+    for data, in_all in [({"delivered_in_all": 9_901}, (100,)), ({"delivered_in_all": 9_901}, ()), ({}, (100,))]:
+        with pytest.raises(verify.Broken, match="does not state"):
+            stated(data, *in_all)
+
+
+def test_the_script_tells_how_many_deliveries_are_not_named() -> None:
+    assert (
+        verify.deliveries({"deliveries": [{}] * 100, "delivered_in_all": 10_000})
+        == "10000 deliveries, 100 of them named"
+    )
+    assert verify.deliveries({"deliveries": [{}]}) == "1 deliveries"

@@ -84,9 +84,33 @@ def test_an_outcome_names_the_arrival_and_what_was_delivered(database: Database,
                 "at": "2025-06-15T15:06:45.000000Z",
             }
         ],
+        "delivered_in_all": 1,
         "ended": "2025-06-15T15:06:40.000000Z",
         "event": database.catalog.events(arrival.file_id)[-1].hash,
     }
+
+
+def test_an_outcome_counts_what_it_does_not_name(database: Database, arrival: Arrival) -> None:
+    database.ledger.settle([replace(transferred(claimed(database.ledger)), unnamed=9_900)])
+    found, expected = receipts(database, arrival).outcome, receipt.expected(record(database, arrival))
+    assert found
+    assert expected
+    assert (len(found["deliveries"]), found["delivered_in_all"]) == (1, 9_901)
+    assert signature.size(expected) == signature.size(found)
+
+
+def test_of_an_end_that_does_not_count_an_earlier_version_stated_no_number(
+    database: Database, arrival: Arrival
+) -> None:
+    database.ledger.settle([transferred(claimed(database.ledger))])
+    *before, end = database.catalog.events(arrival.file_id)
+    old = replace(end, data={name: told for name, told in end.data.items() if name != "delivered_in_all"})
+    found = receipt.receipts(record(database, arrival), [*before, old]).outcome
+    assert found
+    assert (len(found["deliveries"]), "delivered_in_all" in found) == (1, False)
+    expected = receipt.expected(replace(record(database, arrival), delivered_in_all=None))
+    assert expected
+    assert signature.size(expected) == signature.size(found)
 
 
 def test_the_reason_is_told_where_the_bytes_are_at_fault_only(database: Database, arrival: Arrival) -> None:

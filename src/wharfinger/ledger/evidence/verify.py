@@ -287,6 +287,8 @@ def check_outcome(stated: Any, arrival: Any, events: list[Any], hashes: list[str
         "ended": instant(micros),
         "event": hashes[n - 1],
     }
+    if "delivered_in_all" in data:  # an earlier version does not tell
+        meant["delivered_in_all"] = data["delivered_in_all"]
     if stated != meant:
         broken("outcome.json does not state what the history says")
 
@@ -357,10 +359,17 @@ def _verify(bundle: bytes, trusted: str | None) -> list[str]:
     return [
         f"{arrival['key']}: {arrival['size']} bytes, SHA-256 {arrival['sha256']}",
         f"arrived {arrival['received']}, file {file_id}",
-        f"{outcome['status']} {outcome['ended']}, {len(outcome['deliveries'])} deliveries" if outcome else "not ended",
+        f"{outcome['status']} {outcome['ended']}, {deliveries(outcome)}" if outcome else "not ended",
         f"{len(events)} events, unbroken, under {len(proofs)} signed checkpoints; the last is number {last['n']} of {last['at']}",
         f"signed by key {keys.keys[-1]['id']}: {keys.keys[-1]['public']}",
     ]
+
+
+def deliveries(outcome: Any) -> str:
+    """How many an outcome states, and how many of them it names."""
+    named = len(outcome["deliveries"])
+    in_all = outcome.get("delivered_in_all", named)
+    return f"{in_all} deliveries" + (f", {named} of them named" if in_all != named else "")
 
 
 def verify_receipts(texts: dict[str, bytes], trusted: str, file: str | None = None) -> list[str]:
@@ -410,10 +419,11 @@ def sentences(stated: Any) -> list[str]:
     told = [
         f"{stated['status']} {stated['ended']}, file {stated['file_id']} {stated['code']} {stated['reason']}".rstrip()
     ]
-    return told + [
+    told += [
         f"delivered to {each['destination']}: {each['key']}, {each['size']} bytes, SHA-256 {each['sha256']}"
         for each in stated["deliveries"]
     ]
+    return told + ([deliveries(stated)] if "delivered_in_all" in stated else [])
 
 
 def sha256_of(path: Path) -> str:

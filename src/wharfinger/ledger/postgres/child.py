@@ -27,7 +27,7 @@ SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::integer[], %s::
 _AGAIN = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = again.lane, rank = again.rank, size = again.size, tries = 0,
   crashes = 0, solo = 0, checkpoint = again.checkpoint, resumes = false, replays = replays + 1, revision = again.revision,
-  error = '', transferred = NULL, call = again.call, input = again.input, output = NULL
+  error = '', transferred = NULL, call = again.call, input = again.input, output = NULL, delivered = 0
 FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[])
   AS again(id, lane, rank, size, checkpoint, revision, call, input) WHERE run.id = again.id
 """

@@ -15,9 +15,10 @@ from wharfinger.model import Outcome, State
 
 _SETTLE = f"""
 UPDATE run SET {UNCLAIMED.replace("due = NULL", "due = o.due")}, state = o.state, status = o.status, tries = run.tries + o.tries,
-  revision = o.revision, error = o.error, transferred = o.transferred, output = o.output
+  revision = o.revision, error = o.error, transferred = o.transferred, output = o.output,
+  delivered = o.delivered
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::bigint[],
-  %s::text[]) AS o(id, state, status, due, tries, revision, error, transferred, output)
+  %s::text[], %s::bigint[]) AS o(id, state, status, due, tries, revision, error, transferred, output, delivered)
 WHERE run.id = o.id
 """
 
@@ -57,5 +58,6 @@ def _write(
         tally.incomplete(outcome.is_incomplete(o, runs[o.run]))
         at = now_us if o.state == State.DONE else None
         what = (outcome.due(o), int(outcome.is_try(o)), outcome.number(o, revisions), outcome.error(o))
-        changes.append((o.run, str(o.state), str(o.status), *what, at, outcome.output(o, runs[o.run])))
+        output = outcome.output(o, runs[o.run]), outcome.output_size(o, runs[o.run])
+        changes.append((o.run, str(o.state), str(o.status), *what, at, *output))
     tx.execute(_SETTLE, columns(changes))

@@ -24,7 +24,7 @@ _RUN = "run(id, at, size, lane, rank, state, status, checkpoint, revision, paren
 
 _AGAIN = f"""
 UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', lane = ?, rank = ?, size = ?, tries = 0, crashes = 0, solo = 0,
-  checkpoint = ?, replays = replays + 1, revision = ?, error = '', transferred = NULL, call = ?, input = ?, output = NULL
+  checkpoint = ?, replays = replays + 1, revision = ?, error = '', transferred = NULL, call = ?, input = ?, output = NULL, delivered = 0
 WHERE id = ?
 """
 

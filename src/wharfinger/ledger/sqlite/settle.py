@@ -16,7 +16,7 @@ from wharfinger.model import Outcome, State
 
 _SETTLE = f"""
 UPDATE run SET {UNCLAIMED}, state = ?1, status = ?2, due = ?3, tries = tries + ?4, revision = ?5, error = ?6,
-  transferred = ?7, rank = coalesce(?8, rank), output = ?9 WHERE id = ?10
+  transferred = ?7, rank = coalesce(?8, rank), output = ?9, delivered = ?10 WHERE id = ?11
 """
 
 
@@ -49,6 +49,7 @@ def _write(
         tally.incomplete(outcome.is_incomplete(o, runs[o.run]))
         at = now_us if o.state == State.DONE else None
         what = (outcome.due(o), outcome.is_try(o), outcome.number(o, revisions), outcome.error(o))
-        rows.append((o.state, o.status, *what, at, ranks.get(o.run), outcome.output(o, runs[o.run]), o.run))
+        output = outcome.output(o, runs[o.run]), outcome.output_size(o, runs[o.run])
+        rows.append((o.state, o.status, *what, at, ranks.get(o.run), *output, o.run))
     tx.executemany(_SETTLE, rows)
     figure.write(tx, tally)

@@ -37,6 +37,18 @@ def test_a_ledger_of_version_1_is_upgraded_with_its_leased_rows(connections: Con
     assert connections.read(schema.version) == len(schema.STEPS) + 1
 
 
+def test_what_children_of_an_earlier_version_delivered_is_counted(connections: Connections) -> None:
+    schema.migrate(connections, schema.STEPS[:10])
+    sql = """
+    INSERT INTO run(id, at, size, state, status, lane, rank, parent, output) VALUES
+      ('0', 0, 0, 'done', '', 0, 0, 'A', '[{"key":"a"},{"key":"b"}]'), ('1', 0, 0, 'done', '', 0, 0, 'A', NULL),
+      ('2', 0, 0, 'done', '', 0, 0, NULL, NULL)
+    """
+    connections.read(lambda db: db.execute(sql))
+    schema.migrate(connections)
+    assert connections.read(lambda db: rows(db, "SELECT delivered FROM run ORDER BY id")) == [(2,), (0,), (0,)]
+
+
 def test_a_step_is_done_once(connections: Connections) -> None:
     schema.migrate(connections, ["CREATE TABLE a(x text)"])
     schema.migrate(connections, ["CREATE TABLE a(x text)"])

@@ -43,6 +43,18 @@ def test_a_ledger_of_version_1_is_upgraded_with_its_leased_rows(tmp_path: Path) 
         assert db.pragma("user_version") == len(schema.STEPS) + 1
 
 
+def test_what_children_of_an_earlier_version_delivered_is_counted(tmp_path: Path) -> None:
+    connections = connect(tmp_path)
+    schema.migrate(connections, schema.STEPS[:11])
+    with connections.writing() as tx:
+        for n, (parent, output) in enumerate([("A", '[{"key":"a"},{"key":"b"}]'), ("A", None), (None, None)]):
+            sql = "INSERT INTO run(id, at, size, state, status, lane, rank, parent, output) VALUES (?, 0, 0, 'done', '', 0, 0, ?, ?)"
+            tx.execute(sql, (str(n), parent, output))
+    schema.migrate(connections)
+    with connections.reading() as db:
+        assert rows(db, "SELECT delivered FROM run ORDER BY id") == [(2,), (0,), (0,)]
+
+
 def test_a_step_is_done_once(tmp_path: Path) -> None:
     connections = connect(tmp_path)
     schema.migrate(connections, ["CREATE TABLE a(x)"])
