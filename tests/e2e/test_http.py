@@ -135,6 +135,17 @@ def test_other_bytes_by_the_same_url_are_refused(server: Server) -> None:
     assert (status, told["error"]["code"]) == (409, "URL_USED")
 
 
+def test_the_same_again_is_refused_once_its_bytes_are_given_up(server: Server) -> None:
+    url = server.sign("inbound/purged.csv")
+    file_id = server.curl(url, b"a,b\n1,2\n")[1]["file_id"]
+    wait_until("it has ended", lambda: server.wharf("file", file_id, "--json").json["state"] == "done")
+    assert server.wharf("purge", file_id, "--yes").code == 0
+    status, told, _ = server.curl(url, b"a,b\n1,2\n")
+    assert (status, told["error"]["code"]) == (410, "PURGED")
+    assert server.curl(url, b"others")[1]["error"]["code"] == "URL_USED"
+    assert server.staged() == []
+
+
 def test_a_second_url_for_the_same_name_is_a_new_version(server: Server) -> None:
     versions = {server.put("inbound/versions", body)[1]["version"] for body in (b"one", b"two")}
     assert len(versions) == 2

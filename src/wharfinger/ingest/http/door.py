@@ -212,6 +212,10 @@ class Door:
             return None
         if (record.size, record.sha256) != (size, sha256):
             raise Denied(409, "URL_USED", "the URL was used for other bytes; ask for another")
+        if record.purged is not None:
+            raise Denied(
+                410, "PURGED", "the file was taken into custody, and its bytes are given up since; ask for another URL"
+            )
         return _taken(200, record.file_id, allowed, size, sha256)
 
     async def _take(self, allowed: Ticket, staged: Staged, size: int, sha256: str) -> Response:
