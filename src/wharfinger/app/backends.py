@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it
     from wharfinger.ingest.bucket import Bucket
     from wharfinger.ingest.delivered import Comparison
     from wharfinger.ingest.folder import Folder
+    from wharfinger.ingest.queue import Queue
     from wharfinger.ledger.keyring import Keyring
     from wharfinger.steps.registry import Registry
 
@@ -174,6 +175,13 @@ def open_source(name: str, place: Source) -> Folder | Bucket:
     except ConfigError as exc:
         text = f"sources.{name}.bucket: {str(exc).removeprefix('store: ')}"
         raise ConfigError(text, code=exc.code, fix=exc.fix) from exc
+
+
+def open_queue(place: Source) -> Queue:
+    """Where S3 tells what comes into the bucket of this source."""
+    from wharfinger.ingest.queue import Queue
+
+    return Queue.at(place.queue, _load(ADDRESS)(place.bucket).prefix)
 
 
 def _ledger(settings: Place) -> tuple[str, str]:

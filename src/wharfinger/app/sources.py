@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wharfinger.app import process
-from wharfinger.app.backends import open_database, open_hint, open_source, open_store
+from wharfinger.app.backends import open_database, open_hint, open_queue, open_source, open_store
 
 if TYPE_CHECKING:
     from wharfinger.config.settings import Settings, Source
@@ -37,13 +37,12 @@ def watch(settings: Settings) -> None:
 
 def _round(place: Source, reconciler: Reconciler) -> Round:
     from wharfinger.ingest import watch
-    from wharfinger.ingest.queue import Queue
 
     if place.directory is not None:
         return watch.Round(reconciler, partial(watch.stirrings, place.directory), place.scan_s)
     if not place.queue:
         return watch.Round(reconciler, watch.ticks, place.scan_s)
-    queue = Queue.at(place.queue)
+    queue = open_queue(place)
     return watch.Round(reconciler, queue.stirrings, place.scan_s, queue.confirm)
 
 

@@ -38,20 +38,22 @@ class Sqs(Protocol):
 class Queue:
     """For one thread."""
 
-    def __init__(self, url: str, sqs: Sqs) -> None:
+    def __init__(self, url: str, sqs: Sqs, prefix: str = "") -> None:
+        """`prefix` is what the keys of the source's files begin with in the bucket; without a slash at its end."""
         self._url, self._client = url, sqs
+        self._prefix = f"{prefix}/" if prefix else ""
         self._heard: dict[
             str, tuple[str, Sequence[str]]
         ] = {}  # by message: its latest receipt handle, the keys it speaks of
         self._trouble = ""
 
     @classmethod
-    def at(cls, url: str) -> Queue:
+    def at(cls, url: str, prefix: str = "") -> Queue:
         """
         The queue of this URL; region, endpoint (AWS_ENDPOINT_URL_SQS) and credentials come from the environment. Raises ConfigError
         where boto3 is missing.
         """
-        return cls(url, client("sqs", region=_region(url)))
+        return cls(url, client("sqs", region=_region(url)), prefix)
 
     def check(self) -> None:
         """Raises SourceError (NO_QUEUE) where the queue cannot be used."""
@@ -76,10 +78,8 @@ class Queue:
 
     def confirm(self, account: Account) -> None:
         """A look has ended well: remove the messages heard before it, but for those on files that could not be taken."""
-        failed = {problem.file for problem in account.problems}
-        done = [
-            handle for handle, keys in self._heard.values() if not any(each.endswith(tuple(failed)) for each in keys)
-        ]
+        failed = {self._prefix + problem.file for problem in account.problems}
+        done = [handle for handle, keys in self._heard.values() if failed.isdisjoint(keys)]
         self._heard.clear()  # what stays in the queue comes again
         for n in range(0, len(done), MOST):
             entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(done[n : n + MOST])]

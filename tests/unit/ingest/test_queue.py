@@ -28,7 +28,7 @@ class Mail:
     def __init__(self, name: str) -> None:
         self.client: Any = boto3.client("sqs", endpoint_url=buckets.moto(), region_name="us-east-1")
         self.url = self.client.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
-        self.queue = Queue(self.url, self.client)
+        self.queue = Queue(self.url, self.client, "daily")
         self._hints = self.queue.stirrings(threading.Event())
 
     def send(self, *bodies: str) -> None:
@@ -67,6 +67,18 @@ def test_a_message_on_a_file_that_could_not_be_taken_stays(mail: Mail) -> None:
     while mail.left() and len(mail.queue._heard) < 2:
         mail.stirred()
     mail.queue.confirm(replace(GOOD, problems=(Problem("bad name.csv", "NO_SPACE", "no room", "make room"),)))
+    assert mail.left() == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "daily"])
+def test_a_file_that_could_not_be_taken_keeps_no_message_on_another(mail: Mail, prefix: str) -> None:
+    queue = Queue(mail.url, mail.client, prefix)
+    within = f"{prefix}/" if prefix else ""
+    mail.send(*[event(f"{within}{name}") for name in ("data.csv", "a/a.csv", "a.csv", "other.csv")])
+    hints = queue.stirrings(threading.Event())
+    while len(queue._heard) < 4:
+        next(hints)
+    queue.confirm(replace(GOOD, problems=(Problem("a.csv", "NO_SPACE", "no room", "make room"),)))
     assert mail.left() == 1
 
 
