@@ -38,8 +38,6 @@ class Code(IntEnum):
     PERMISSION_DENIED = 3
     FAILURE = 4
     BAD_MESSAGE = 5
-    NO_CONNECTION = 6
-    CONNECTION_LOST = 7
     OP_UNSUPPORTED = 8
 
 
