@@ -124,6 +124,7 @@ def test_groups_benchmark_leaves_in_line_what_is_behind(reachable, ledger):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(450)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("ledger", ["sqlite", pytest.param("postgres", marks=needs_postgres)])
 def test_three_minutes_of_soak_leave_memory_and_log_as_they_were(reachable, ledger):
