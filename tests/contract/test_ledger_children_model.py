@@ -1,8 +1,12 @@
-"""A Ledger in lockstep with a small model of runs that call others, over random histories. The model shares no code with any ledger."""
+"""
+Ledgers in lockstep with each other and with a small model of runs that call others, over random histories. The model shares no code
+with any ledger.
+"""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +29,8 @@ from rig.databases import (
     transferred,
     waiting,
 )
-from wharfinger.ledger import Database, Filter, chain
+from rig.lockstep import Lockstep
+from wharfinger.ledger import Filter, chain
 from wharfinger.model import Run, ulid
 
 LEASE_S = 30
@@ -72,21 +77,24 @@ class Modelled:
 
 
 class FamilyMachine(RuleBasedStateMachine):
-    backend = ""
+    backends: Sequence[str] = ()
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.directory = tempfile.TemporaryDirectory()
-        self.database: Database = DATABASES[self.backend](Path(self.directory.name), clock=self.clock)
-        self.ledger = self.database.ledger
+        self.databases = [DATABASES[backend](Path(self.directory.name), clock=self.clock) for backend in self.backends]
+        self.ledger = Lockstep([database.ledger for database in self.databases])
+        self.catalog = Lockstep([database.catalog for database in self.databases])
+        self.purges = Lockstep([database.purges for database in self.databases])
         self.model: dict[str, Modelled] = {}
         self.events: dict[str, int] = {}  # by file
         self.ordered: set[str] = set()  # files whose bytes are to go
         self.runs: list[Run] = []  # every claim there ever was, stale ones too
 
     def teardown(self) -> None:
-        self.database.close()
+        for database in self.databases:
+            database.close()
         self.directory.cleanup()
 
     @rule()
@@ -285,14 +293,14 @@ class FamilyMachine(RuleBasedStateMachine):
         id = data.draw(st.sampled_from(sorted(self.model)))
         m = self.model[id]
         may = m.has_ended and not m.waits and not m.parent and not m.is_purged
-        assert self.database.purges.order([id], by="ann") == [may]
+        assert self.purges.order([id], by="ann") == [may]
         if may:
             m.is_purged = True
             m.become(m.status, "cancelled" if m.state == "dead" else m.state)
             self.ordered.add(id)
-        assert {each.file_id for each in self.database.purges.ordered()} == self.ordered
+        assert {each.file_id for each in self.purges.ordered()} == self.ordered
         if confirms:
-            assert self.database.purges.confirm([id]) == [id in self.ordered]
+            assert self.purges.confirm([id]) == [id in self.ordered]
             self.told(id, id in self.ordered)
             self.ordered.discard(id)
 
@@ -302,7 +310,7 @@ class FamilyMachine(RuleBasedStateMachine):
 
     @invariant()
     def records_agree(self) -> None:
-        catalog = self.database.catalog
+        catalog = self.catalog
         files = {f.file_id: (f.status, f.state, f.attempts, f.waits) for f in catalog.files(Filter(), limit=1000)}
         found = {**files}
         for id in self.model:
@@ -326,7 +334,7 @@ class FamilyMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        counts = self.database.catalog.counts()
+        counts = self.catalog.counts()
         for places, are_children in ((counts.runs, False), (counts.children, True)):
             for state, n in places.items():
                 assert n == sum(m.state == state and bool(m.parent) == are_children for m in self.model.values())
@@ -336,14 +344,17 @@ class FamilyMachine(RuleBasedStateMachine):
     @invariant()
     def histories_agree(self) -> None:
         for file, n in self.events.items():
-            events = self.database.catalog.events(file)
+            events = self.catalog.events(file)
             assert len(events) == n
             assert chain.verify(events) == []
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(400)])])
-def test_a_ledger_does_with_families_what_its_model_does(backend: str, examples: int) -> None:
-    machine = type("Machine", (FamilyMachine,), {"backend": backend})
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("examples", [15, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backends", [["sqlite"], [*DATABASES]], ids=["sqlite", "lockstep"])
+def test_a_ledger_does_with_families_what_its_model_does(backends: Sequence[str], examples: int) -> None:
+    """Several at once do the same as each other, to the hash of each event."""
+    machine = type("Machine", (FamilyMachine,), {"backends": backends})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +25,7 @@ from rig.databases import (
     transferred,
     unrouted,
 )
+from rig.lockstep import Lockstep
 from wharfinger.ledger import Filter, chain
 from wharfinger.model import Arrival, Group, Run, ulid
 
@@ -102,22 +102,6 @@ class Modelled:
             known = self.ghost
             self.become("queued", "behind" if self.group else "ready")
             self.until = known
-
-
-class Lockstep:
-    """Several implementations of one port as one: each verb is done by all, and all must answer the same."""
-
-    def __init__(self, ports: Sequence[Any]) -> None:
-        self._ports = ports
-
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
-        def do(*args: Any, **more: Any) -> Any:
-            first, *others = [getattr(port, verb)(*args, **more) for port in self._ports]
-            for other in others:
-                assert other == first if verb != "sweep" else sorted(other) == sorted(first)
-            return first
-
-        return do
 
 
 class LedgerMachine(RuleBasedStateMachine):
