@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from rig import buckets, postgres
@@ -79,7 +83,48 @@ def sail(root: Path, sent: Mapping[str, bytes], storm: Storm, *, harms: int) -> 
         account.check(sent, tries)
         for node in running:
             assert wharf(node.directory, "audit", "verify", seconds=LOOK_S)["findings"] == []
+        prove(running, [record["file_id"] for record in account.records()])
+        tamper(running, postgres.schema(root))
     return tries
+
+
+def prove(running: Sequence[Node], files: Sequence[str]) -> None:
+    """What a node says of a file convinces whoever has another node's public key, and a script that shares no code with ours."""
+    one, other = running[-1].directory, running[0].directory
+    (other / "verify.py").write_text(ask(other, "receipt", "script").stdout)
+    key = wharf(other, "signing", "list")[-1]["public"]
+    for file_id in files[:3]:
+        wharf(one, "evidence", file_id, "-o", str(other / "evidence.zip"))
+        wharf(one, "receipt", file_id, "--to", str(other / f"receipts-{file_id}"))
+        receipts = [*(other / f"receipts-{file_id}").iterdir()]
+        assert len(receipts) == 2
+        for proof in (other / "evidence.zip", *receipts):
+            command = [sys.executable, "-I", "-S", "verify.py", str(proof), "--key", key]
+            said = subprocess.run(command, cwd=other, capture_output=True, text=True, timeout=60)
+            assert (said.returncode, said.stdout.endswith("VERIFIED\n")) == (0, True), said.stdout + said.stderr
+
+
+def tamper(running: Sequence[Node], ledger: str) -> None:
+    """Whoever takes an event out of the database, the last of a file or one before, is found out from every node."""
+    wharf(running[0].directory, "audit", "checkpoint")
+    with psycopg.connect(ledger) as db:
+        (middle,), (last,) = db.execute("SELECT file_id FROM file ORDER BY file_id LIMIT 2").fetchall()
+        db.execute("DELETE FROM event WHERE file_id = %s AND n = 2", (middle,))
+        db.execute(
+            "DELETE FROM event WHERE file_id = %s AND n = (SELECT max(n) FROM event WHERE file_id = %s)", [last] * 2
+        )
+    for node in running:
+        said = ask(node.directory, "--json", "audit", "verify")
+        assert said.returncode == 1, said.stderr
+        assert {found["file_id"] for found in json.loads(said.stdout)["findings"]} == {middle, last}
+        for file_id in (middle, last):
+            assert "UNPROVEN" in ask(node.directory, "evidence", file_id, "-o", str(node.directory / "none.zip")).stderr
+
+
+def ask(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command's answer, whatever it is."""
+    command = [sys.executable, "-m", "wharfinger", "--config", str(directory / "wharf.yaml"), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LOOK_S)
 
 
 def files(count: int) -> dict[str, bytes]:
