@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from wharfinger.engine import purge, worker
 from wharfinger.engine.lease import Leases
@@ -35,9 +34,9 @@ def takes_an_order_for_its_deed() -> None:
         purges.ordered = _young(ordered)
 
 
-def _young(ordered: Callable[[Any], list[Arrival]]) -> Callable[[Any], list[Arrival]]:
+def _young(ordered: Callable[..., list[Arrival]]) -> Callable[..., list[Arrival]]:
     began = time.time()
-    return lambda self: [each for each in ordered(self) if each.purge and each.purge.at >= began]
+    return lambda self, **page: [each for each in ordered(self, **page) if each.purge and each.purge.at >= began]
 
 
 def leaves_families_to_whoever_cancelled() -> None:
