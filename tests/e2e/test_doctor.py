@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import socketserver
 import subprocess
@@ -252,6 +254,26 @@ def folder_is_missing(house: House) -> None:
     source(house, directory="./gone")
 
 
+def nobody_looks_at_the_folder(house: House) -> None:
+    (house.root / "drop").mkdir()
+    source(house, directory="./drop", scan_s=0.3)
+    house.write()
+    serve = serving(house)
+    wait_until("it was looked at", (house.root / "data/run/sources/drop.json").exists)
+    [pid] = [int(pid) for pid in _children(serve.pid) if "watch" in _words(pid)]
+    os.kill(pid, signal.SIGSTOP)
+    house.stack.callback(os.kill, pid, signal.SIGCONT)
+    time.sleep(10 * 0.3 + 1)
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _words(pid: str) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
 def partners_bucket_is_missing(house: House) -> None:
     source(house, bucket=f"s3://not-there-either?endpoint={buckets.moto()}&region=us-east-1")
 
@@ -348,6 +370,7 @@ BREAKAGES: Mapping[Callable[[House], None], tuple[str, str, str, str]] = {
     metrics_port_tells_without_end: ("metrics", "fail", "no figures of wharf", "set metrics.port"),
     folder_is_missing: ("source drop", "fail", "is not there", "mkdir -p"),
     partners_bucket_is_missing: ("source drop", "fail", "NO_BUCKET", "correct `bucket`"),
+    nobody_looks_at_the_folder: ("source drop", "fail", "has not looked at it for", "restart wharf serve"),
     queue_is_missing: ("source drop", "fail", "NO_QUEUE", "create it or correct `queue`"),
     destination_is_a_file: ("destination out", "fail", "is no directory", "mv "),
     http_has_no_server: ("http", "fail", "needs uvicorn", "pip install '.[http]'"),

@@ -26,7 +26,8 @@ def expose(settings: Settings, bound: socket.socket) -> None:
 
     line = process.lifeline()
     database = open_database(settings)
-    endpoint = Endpoint(bound, Exposition(_directory(settings), lambda: _readings(settings, database)))
+    begun = time.time()
+    endpoint = Endpoint(bound, Exposition(_directory(settings), lambda: _readings(settings, database, begun)))
     process.stop_by(endpoint.stop, line)
     host, port = bound.getsockname()[:2]
     line.ready(f"metrics {host}:{port}{PATH}")
@@ -34,8 +35,7 @@ def expose(settings: Settings, bound: socket.socket) -> None:
     database.close()
 
 
-def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
-    from wharfinger.ingest.account import accounts
+def _readings(settings: Settings, database: Database, begun: float) -> Iterator[Reading]:
     from wharfinger.ingest.delivered import last
     from wharfinger.ledger.gauge import readings
     from wharfinger.store.space import disks
@@ -48,12 +48,26 @@ def _readings(settings: Settings, database: Database) -> Iterator[Reading]:
     for path, free in disks(store_path(settings), settings.data).items():
         yield Reading("wharf_free_bytes", free, (str(path),))
     yield Reading("wharf_min_free_bytes", settings.min_free)
-    for account in accounts(settings.data):
-        yield Reading("wharf_source_up", float(not account.error), (account.source,))
-        if not account.error:
-            yield Reading("wharf_unaccounted_files", account.unaccounted, (account.source,))
+    yield from source_readings(settings, begun, now)
     for holdings in last(settings.data):
         yield Reading("wharf_unaccounted_deliveries", holdings.unaccounted, (holdings.destination,))
+
+
+def source_readings(settings: Settings, begun: float, now: float) -> Iterator[Reading]:
+    """How each source of the configuration is looked at; where it is not, since `begun` (epoch s), how much it holds is not known."""
+    from wharfinger.ingest.account import accounts
+    from wharfinger.telemetry.metrics import Reading
+
+    found = {account.source: account for account in accounts(settings.data)}
+    for name, source in settings.sources.items():
+        account = found.get(name)
+        age = max(0.0, now - (account.at if account else begun))
+        yield Reading("wharf_source_look_age_seconds", age, (name,))
+        if account is None or account.error or account.is_old(age, source.scan_s):
+            yield Reading("wharf_source_up", 0.0, (name,))
+        else:
+            yield Reading("wharf_source_up", 1.0, (name,))
+            yield Reading("wharf_unaccounted_files", account.unaccounted, (name,))
 
 
 def meter(settings: Settings) -> Meter:

@@ -18,7 +18,7 @@ from wharfinger.cli.session import Session
 from wharfinger.cli.verify import verify_ledger
 from wharfinger.cli.words import many, number, size, span
 from wharfinger.errors import WharfingerError
-from wharfinger.ingest.account import accounts
+from wharfinger.ingest.account import Account, accounts
 from wharfinger.ingest.delivered import last
 from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import keyring, trust
@@ -271,16 +271,39 @@ def _checkpoints(session: Session) -> Iterator[Finding]:
 
 def _sources(session: Session) -> Iterator[Finding]:
     """What the last look found, and whether the folders can be used as the configuration wants."""
+    from wharfinger import app
+
+    looks, served = {each.source: each for each in accounts(session.settings.data)}, app.served(session.settings)
     for name, source in session.settings.sources.items():
         try:
-            yield _source(name, source)
+            found = _source(name, source)
         except (OSError, WharfingerError) as error:  # the others are looked at all the same
             told = problem(error)
-            yield Finding(f"source {name}", "fail", f"{told.code}: {told.message}", told.fix)
-    for account in accounts(session.settings.data):
-        if account.unaccounted and account.source in session.settings.sources:
-            said = f"{many(account.unaccounted, 'file')} unaccounted for"
-            yield Finding(f"source {account.source}", "warn", said, f"wharf reconcile {account.source}")
+            found = Finding(f"source {name}", "fail", f"{told.code}: {told.message}", told.fix)
+        yield found
+        if found.verdict != "fail":
+            begun = served.at if served else None
+            yield from _look(name, source, looks.get(name), begun)
+
+
+def _look(name: str, source: Source, account: Account | None, begun: float | None) -> Iterator[Finding]:
+    """What is wrong by the last look at a source; `begun` is when `wharf serve` did that runs, if one does."""
+    part, now = f"source {name}", time.time()
+    if begun is not None:
+        account = account or Account(name, begun, 0, 0, 0, 0, 0)
+        age = now - max(account.at, begun)
+        if account.is_old(age, source.scan_s):
+            said = f"wharf serve has not looked at it for {span(age)}"
+            place = source.directory or source.bucket.partition("?")[0]
+            fix = f"see whether {place} answers: a network filesystem may hang; then restart wharf serve"
+            yield Finding(part, "fail", said, fix)
+            return
+        if account.error:
+            yield Finding(part, "fail", f"the last look at it failed: {account.error}", f"wharf reconcile {name}")
+            return
+    if account and account.unaccounted:
+        said = f"{many(account.unaccounted, 'file')} unaccounted for {span(max(0.0, now - account.at))} ago"
+        yield Finding(part, "warn", said, f"wharf reconcile {name}")
 
 
 def _source(name: str, source: Source) -> Finding:

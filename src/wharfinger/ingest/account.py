@@ -9,6 +9,9 @@ from typing import Any
 
 from wharfinger.ingest.kept import SHOWN, forget_all_but, keep, kept
 
+LATE = 10
+"""Times `scan_s` after which a source counts as not looked at any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -33,6 +36,11 @@ class Account:
     unaccounted: int  # of the listed: all others
     problems: tuple[Problem, ...] = ()
     error: str = ""  # why nothing at all could be looked at; the figures are those of the look before
+    rest: float = 0.0  # s for which nothing looks after this look, so that looks take a small share of the time
+
+    def is_old(self, age: float, scan_s: float) -> bool:
+        """Whether a look ought to have followed long ago, if the last was `age` s ago: its figures may be wrong by now."""
+        return age > LATE * scan_s + 2 * self.rest
 
 
 def record(data: Path, account: Account) -> None:

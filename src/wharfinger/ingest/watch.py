@@ -71,23 +71,24 @@ class Watch:
             thread.join()
 
     def _follow(self, round: Round) -> None:
-        due, rest = 0.0, 0.0  # monotonic s
+        due, free = 0.0, 0.0  # monotonic s: when a look must follow, and when it may
         teller = Teller(round.reconciler.source.name)
         for stirred in round.stirrings(self._stopped):
             now = time.monotonic()
-            if self._stopped.is_set() or now < rest or not (stirred or now >= due):
-                due = rest if stirred else due
+            if self._stopped.is_set() or now < free or not (stirred or now >= due):
+                due = free if stirred else due
                 continue
             account = look(round.reconciler, teller.last)
+            rest = (time.monotonic() - now) / SHARE
+            account = replace(account, rest=rest)
             if self._stopped.is_set():
                 return  # it may have ended early: what it did not come to is neither told nor confirmed
             self._told(account)
             teller.tell(account)
             if not account.error:
                 round.confirm(account)
-            took = time.monotonic() - now
-            rest = now + took / SHARE
-            due = max(rest, now + (min(AGAIN_S, round.scan_s) if account.waiting else round.scan_s))
+            free = now + rest
+            due = max(free, now + (min(AGAIN_S, round.scan_s) if account.waiting else round.scan_s))
 
 
 def look(reconciler: Reconciler, last: Account | None) -> Account:

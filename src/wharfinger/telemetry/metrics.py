@@ -102,7 +102,18 @@ READ = (
     Metric(
         "wharf_unaccounted_files", "gauge", "Files that lie in a source and are not in custody; 0 is good.", ("source",)
     ),
-    Metric("wharf_source_up", "gauge", "1 where the last look at a source could be had, else 0.", ("source",)),
+    Metric(
+        "wharf_source_up",
+        "gauge",
+        "1 where the last look at a source could be had, and was no longer than 10 times its scan_s ago; else 0.",
+        ("source",),
+    ),
+    Metric(
+        "wharf_source_look_age_seconds",
+        "gauge",
+        "Since when nothing has looked at a source: since its last look, or since wharf serve began.",
+        ("source",),
+    ),
     Metric(
         "wharf_unaccounted_deliveries",
         "gauge",

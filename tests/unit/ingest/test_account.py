@@ -47,3 +47,9 @@ def test_sources_that_the_configuration_has_no_more_are_forgotten(tmp_path: Path
 
 def test_where_there_is_no_source_there_is_no_account(tmp_path: Path) -> None:
     assert accounts(tmp_path) == []
+
+
+def test_a_look_is_old_when_the_next_ought_to_have_followed_long_ago() -> None:
+    assert [GOOD.is_old(age, 10.0) for age in (0.0, 100.0, 100.1)] == [False, False, True]
+    slow = replace(GOOD, rest=600.0)  # of a large folder: it is left alone for ten minutes
+    assert [slow.is_old(age, 10.0) for age in (1300.0, 1300.1)] == [False, True]
