@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,14 +13,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Harm = Literal["", "busy", "denied", "cut", "drop", "error"]
+Harm = Literal["", "busy", "denied", "locked", "cut", "drop", "error"]
 """
-What becomes of a request: "" nothing; "busy" it is answered 503 SlowDown, "denied" 403; "drop" the connection ends before the server
-hears of it; "cut" it ends when the server has done all of it; "error" the server does nothing and answers 200 with an error in it.
+What becomes of a request: "" nothing; "busy" it is answered 503 SlowDown, "denied" 403; "locked" each object that it would delete
+stays; "drop" the connection ends before the server hears of it; "cut" it ends when the server has done all of it; "error" the server
+does nothing and answers 200 with an error in it.
 """
 
 BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 DENIED = b"<Error><Code>InvalidToken</Code><Token-0>%s</Token-0></Error>"
+LOCKED = b"<Error><Key>%s</Key><Code>AccessDenied</Code><Message>Object is locked</Message></Error>"
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -36,7 +39,7 @@ class Asked:
     def word(self) -> str:
         """What it is about: the method, and the folder in the store ("PUT objects")."""
         rest = urlsplit(self.path).path.split("/custody/", 1)[-1]
-        return f"{self.method} {rest.split('/')[0]}"
+        return f"{self.method} {rest.strip('/').split('/')[0]}"
 
 
 @dataclass
@@ -87,6 +90,9 @@ def proxied(target: str) -> Iterator[Proxy]:
                 self._answer(503 if harm == "busy" else 200, {}, BUSY)
             elif harm == "denied":  # as S3 does: its words repeat the token
                 self._answer(403, {}, DENIED % asked.headers["x-amz-security-token"].encode())
+            elif harm == "locked":
+                errors = (LOCKED % key for key in re.findall(b"<Key>(.*?)</Key>", asked.body))
+                self._answer(200, {}, b"<DeleteResult>" + b"".join(errors) + b"</DeleteResult>")
             else:
                 status, headers, data = self._pass_on(asked)
                 if harm == "cut":

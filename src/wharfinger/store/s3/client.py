@@ -47,7 +47,9 @@ PATIENCE_S = 20.0
 PAUSE_S = 0.1
 """Longest pause before the second try; each further one may be twice as long."""
 
-_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_CODE = re.compile(
+    r"<Code>(\w{1,64})</Code>|\(code: (\w{1,64})\)$", re.MULTILINE
+)  # the latter: of one of the objects to be deleted
 _STATUS = re.compile(r"status: (\d{3})")
 
 
@@ -237,10 +239,10 @@ class Client:
         return _internal(StoreError(f"{self}: {doing}: {said}", code="NOT_PERMITTED", fix=fix))
 
     def _failed(self, doing: str, said: str) -> StoreError:
-        status = int(found[1]) if (found := _STATUS.search(said)) else 0
-        words = f"{self}: {doing}: {' '.join(filter(None, (str(status or 'no answer'), _code(said))))}"
-        if status in (401, 403):
-            return self._refused(doing, _code(said) or str(status))
+        status, code = int(found[1]) if (found := _STATUS.search(said)) else 0, _code(said)
+        words = f"{self}: {doing}: {' '.join(filter(None, (str(status or 'no answer'), code)))}"
+        if status in (401, 403) or code == "AccessDenied":
+            return self._refused(doing, code or str(status))
         if not status or status == 429 or status >= 500:
             return Unreachable(words, fix="see that the service is up and can be reached")
         return _internal(StoreError(words))
@@ -254,4 +256,4 @@ def _internal(error: StoreError) -> StoreError:
 def _code(said: str) -> str:
     """The service's word for what went wrong (AmazonS3/latest/API/ErrorResponses.html)."""
     found = _CODE.search(said)
-    return found[1] if found else ""
+    return found[1] or found[2] if found else ""

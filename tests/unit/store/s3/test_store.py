@@ -179,6 +179,16 @@ def test_reading_deleting_and_looking_up_survive_trouble(store: S3Store, proxy: 
     assert [listed.ref for listed in store.list()] == [ref]
 
 
+def test_an_object_that_may_not_be_deleted_is_not_a_service_that_is_away(store: S3Store, proxy: Proxy) -> None:
+    locked = kept(store)
+    proxy.once("locked", "POST " + proxy.asked[0].path.split("/")[1])
+    with pytest.raises(StoreError) as caught:
+        store.delete([locked])
+    assert (caught.value.code, "AccessDenied" in str(caught.value)) == ("NOT_PERMITTED", True)
+    assert "locked" not in str(caught.value), "no words of the service"
+    assert store.head([locked]) == [5]
+
+
 @pytest.mark.parametrize("harm", ["busy", "drop"])
 def test_what_stays_away_is_unreachable_and_may_be_tried_again(
     store: S3Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, harm: str
