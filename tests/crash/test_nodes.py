@@ -1,4 +1,4 @@
-"""Three nodes that share a Postgres and a bucket, and no disk: killed, stopped and cut off at random."""
+"""Three nodes that share a Postgres and a bucket, and no disk: killed, stopped, cut off and unheard at random."""
 
 from __future__ import annotations
 
@@ -38,18 +38,35 @@ COUNT, HARMS, SEED = (
 )
 """WHARF_NODES_FILES, WHARF_NODES_HARMS and WHARF_NODES_SEED make it longer, or another."""
 
+STORM = ("kill", "kill", "power", "stop", "ledger", "store", "silent")
+"""
+Harms, by how often they come: a process killed or all of them, all stopped, the way to the ledger or to the store cut off, or both ways
+passing nothing while their connections stay.
+"""
+
 
 @dataclass(frozen=True)
 class Node:
-    """One machine: its directory, its `wharf serve`, and its ways to the ledger and to the store."""
+    """One machine: its directory, its `wharf serve`, its ways to the ledger and to the store, and the ledger's own URL."""
 
     directory: Path
     keeper: Keeper
     wires: Sequence[Wire]
+    ledger: str
 
 
+@pytest.mark.timeout(300)
 def test_nodes_share_the_work(tmp_path: Path) -> None:
     sail(tmp_path, files(40), Storm(random.Random(1)), harms=0)
+
+
+@pytest.mark.timeout(500)
+def test_nodes_whose_words_reach_nobody_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    """Their connections stay open for longer than their leases, and nothing passes; then they break."""
+    sail(tmp_path, files(60), Storm(random.Random(1), ["silent"]), harms=4)
+    with psycopg.connect(postgres.schema(tmp_path)) as db:
+        ended = db.execute("SELECT count(*) FROM event WHERE data LIKE '%the lease ended%'").fetchall()
+    assert ended > [(0,)], "others took files from a node that still had them in its hands"
 
 
 @pytest.mark.timeout(300 + 30 * HARMS)
@@ -93,7 +110,7 @@ def prove(running: Sequence[Node], files: Sequence[str]) -> None:
     one, other = running[-1].directory, running[0].directory
     (other / "verify.py").write_text(ask(other, "receipt", "script").stdout)
     key = wharf(other, "signing", "list")[-1]["public"]
-    for file_id in files[:3]:
+    for file_id in files[:2]:
         wharf(one, "evidence", file_id, "-o", str(other / "evidence.zip"))
         wharf(one, "receipt", file_id, "--to", str(other / f"receipts-{file_id}"))
         receipts = [*(other / f"receipts-{file_id}").iterdir()]
@@ -154,7 +171,7 @@ def nodes(root: Path) -> Iterator[list[Node]]:
             else:
                 prepare(directory, text)
                 wharf(directory, "signing", "list")
-            running.append(Node(directory, stack.enter_context(Keeper(directory)), wires))
+            running.append(Node(directory, stack.enter_context(Keeper(directory)), wires, ledger))
         for node in running:
             node.keeper.await_ready()
         yield running
@@ -164,11 +181,23 @@ def _through(url: str, wire: Wire) -> str:
     return url.replace(f":{urlsplit(url).port}/", f":{wire.port}/")
 
 
+def at_work(running: Sequence[Node], other: Node) -> Node:
+    """A node that has runs in its hands now; the other one where none has within a few seconds."""
+    owners = {owner: node for node in running for owner in node.keeper.owners()}
+    until = time.monotonic() + 3
+    with psycopg.connect(other.ledger, autocommit=True) as db:
+        while time.monotonic() < until:
+            for (owner,) in db.execute("SELECT owner FROM run WHERE state = 'leased'").fetchall():
+                if owner in owners:
+                    return owners[owner]
+    return other
+
+
 class Storm:
     """Harm to one node at a time, more often to a process of it than to all."""
 
-    def __init__(self, rand: random.Random) -> None:
-        self._rand = rand
+    def __init__(self, rand: random.Random, harms: Sequence[str] = STORM) -> None:
+        self._rand, self._harms = rand, harms
         self.progress = 0.0  # the part of the files that may be sent
         self.done: Counter[str] = Counter()
         self._passing: list[threading.Timer] = []
@@ -180,8 +209,14 @@ class Storm:
     def strike(self, running: Sequence[Node]) -> None:
         time.sleep(self._rand.random() * 0.1)  # anywhere within what is going on
         node = self._rand.choice(running)
-        harm = self._rand.choice(["kill", "kill", "power", "stop", "ledger", "store"])
+        harm = self._rand.choice(self._harms)
         self.done[harm] += 1
+        if harm == "silent":
+            for wire in at_work(running, node).wires:
+                wire.silence()
+                self._later(LEASE_S + 3, wire.cut)
+                self._later(LEASE_S + 3.2, wire.mend)
+            return
         if harm in ("ledger", "store"):
             wire = node.wires[harm == "store"]
             wire.cut()

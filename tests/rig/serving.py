@@ -166,6 +166,10 @@ class Keeper:
         leader = self.sessions[-1] if self.sessions else 0
         return {"supervisor": leader, **children(leader)} if is_alive(leader) else {}
 
+    def owners(self) -> list[str]:
+        """The names under which its living children claim."""
+        return [_environ(pid).get(OWNER, "") for pid in living(self.sessions[-1])] if self.sessions else []
+
     def _keep(self) -> None:
         while not self._is_over.is_set():
             self._serving.launch()

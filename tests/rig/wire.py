@@ -1,4 +1,7 @@
-"""A TCP connection's way that a test can cut: what is under way breaks off, and nobody gets through until it is mended."""
+"""
+A TCP connection's way that a test can cut: what is under way breaks off, and nobody gets through until it is mended. Or it falls silent:
+connections stay and are made, and nothing passes until they break.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ class Wire:
         self._ends: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_cut = False
+        self._passes = threading.Event()
+        self._passes.set()
         threading.Thread(target=self._accept, name="wire", daemon=True).start()
 
     def __enter__(self) -> Wire:
@@ -28,13 +33,18 @@ class Wire:
         self.cut()
         self._bound.close()
 
+    def silence(self) -> None:
+        """Pass nothing on, until it is cut; neither end is told."""
+        self._passes.clear()
+
     def cut(self) -> None:
-        """Break off all connections, and every new one."""
+        """Break off all connections, and every new one; what they had on its way is gone."""
         with self._lock:
             self._is_cut = True
             for end in self._ends:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
+        self._passes.set()
 
     def mend(self) -> None:
         """Let connections through again."""
@@ -55,19 +65,20 @@ class Wire:
                 if self._is_cut:
                     return
                 self._ends |= ends
-            back = threading.Thread(target=_pass_on, args=(there, here), daemon=True)
+            back = threading.Thread(target=self._pass_on, args=(there, here), daemon=True)
             back.start()
-            _pass_on(here, there)
+            self._pass_on(here, there)
             back.join()
             with self._lock:
                 self._ends -= ends
 
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Until one of them ends, which ends both."""
-    with suppress(OSError):
-        while data := source.recv(_PIECE):
-            target.sendall(data)
-    for end in (source, target):
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        """Until one of them ends, which ends both, as soon as anything passes."""
         with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            while data := source.recv(_PIECE):
+                self._passes.wait()
+                target.sendall(data)
+        self._passes.wait()
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
