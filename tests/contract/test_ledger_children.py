@@ -295,6 +295,35 @@ def test_children_are_no_files(ledger: Ledger, catalog: Catalog) -> None:
     assert ledger.knows([child.id for child in catalog.children(arrival.file_id)]) == [False] * 3
 
 
+# -- finding files by what was called for them
+
+
+@pytest.mark.parametrize(
+    "filter", [Filter(pipeline="deep"), Filter(revision="eee"), Filter(pipeline="deep", revision="e" * 64)]
+)
+def test_a_file_is_found_by_a_run_that_was_called_for_it(ledger: Ledger, catalog: Catalog, filter: Filter) -> None:
+    arrived(ledger)
+    run = parent_of(ledger, a_child("a"))
+    assert catalog.files(Filter(pipeline="deep")) == []
+    parent_of(ledger, a_child("b", pipeline="deep"))
+    assert [each.file_id for each in catalog.files(filter)] == [run.id]
+    for more in ({"customer": "acme"}, {"status": Status.PROCESSING}, {"until": START + 1}):
+        assert [each.file_id for each in catalog.files(replace(filter, **more))] == [run.id]
+
+
+def test_pipeline_and_revision_must_be_of_one_run(ledger: Ledger, catalog: Catalog) -> None:
+    [arrival] = arrived(ledger)
+    run = claimed(ledger)
+    ledger.spawn([a_call(run, a_child("a"))])
+    ledger.settle([transferred(run)])
+
+    def found(pipeline: str, revision: str) -> list[str]:
+        return [each.file_id for each in catalog.files(Filter(pipeline=pipeline, revision=revision))]
+
+    assert found("claims", "f") == found("rows", "e") == [arrival.file_id]
+    assert found("claims", "e") == found("rows", "f") == []
+
+
 # -- families
 
 

@@ -64,6 +64,9 @@ def test_an_archive_is_fanned_out_and_its_tree_is_shown(place: Wharf) -> None:
     )
     delivered = {path.name: path.read_bytes() for path in (place.place / "outgoing").rglob("*") if path.is_file()}
     assert delivered == {"a.csv": b"1,2\n", "b.csv": b"3,4\n"}
+    for inner in ("plain", "packed"):
+        said = place("replay", "--pipeline", inner, "--dry-run", "--json")
+        assert said.json["matched"] == [file_id], said
     told = place("file", file_id).out
     assert "9 child runs" in told
     assert "child.transferred" in told

@@ -173,9 +173,14 @@ _OPTIONS = (
     click.option(
         "--incomplete", is_flag=True, help="Only files transferred without some of the child runs they called."
     ),
-    click.option("--pipeline", default="", metavar="NAME", help="Only files that this pipeline took."),
     click.option(
-        "--revision", default="", metavar="HASH", help="Only files that this revision took; its beginning will do."
+        "--pipeline", default="", metavar="NAME", help="Only files that this pipeline took, or was called for."
+    ),
+    click.option(
+        "--revision",
+        default="",
+        metavar="HASH",
+        help="Only files that this revision took, or was called for; its beginning will do.",
     ),
     click.option("--name", default="", metavar="GLOB", help="Only files whose key fits, such as '*/inbound/*.csv'."),
     click.option("--error", default="", metavar="TEXT", help="Only files with this text in their error."),

@@ -140,7 +140,7 @@ class Filter:
 
     customer: str = ""
     status: Status | None = None
-    pipeline: str = ""
+    pipeline: str = ""  # that the file's own run was done by, or a child run of it
     revision: str = ""  # of the pipeline; its beginning will do
     name: str = ""  # glob over the key
     since: float | None = None  # uploaded at or after; epoch s

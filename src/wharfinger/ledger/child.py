@@ -150,11 +150,12 @@ def unsettled(filter: Filter, state: State | None, limit: int, after: str, **dia
         raise ValueError("child runs are found by a status, other than transferred")
     wanted = [*conditions(rest(filter, after), "r.at", **dialect)]
     if state:
-        wanted.append(("r.state = ?", state))
+        wanted.append(("r.state = ?", [state]))
     if after:
-        wanted.append((AFTER, after))
+        wanted.append((AFTER, [after]))
     sql = UNSETTLED + "".join(f" AND {condition}" for condition, _ in wanted) + NEWEST_FIRST
-    return sql, [*(str(value) if isinstance(value, StrEnum) else value for _, value in wanted), limit]
+    given = (value for _, values in wanted for value in values)
+    return sql, [*(str(value) if isinstance(value, StrEnum) else value for value in given), limit]
 
 
 def record(found: tuple[Any, ...]) -> ChildRecord:

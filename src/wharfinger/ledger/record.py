@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,27 +46,37 @@ def is_led_by_status(filter: Filter) -> bool:
     return filter.status not in (None, Status.TRANSFERRED)
 
 
-def conditions(filter: Filter, at: str, *, name: str, error: str) -> Iterator[tuple[str, Any]]:
+def conditions(
+    filter: Filter, at: str, called: bool = False, /, *, name: str, error: str
+) -> Iterator[tuple[str, Sequence[Any]]]:
     """
-    Each condition with the value for its `?`. `at` is the column that leads, `name` says that a key matches a pattern, `error` that
-    an error contains a text.
+    Each condition with the values for its `?`. `at` is the column that leads, `name` says that a key matches a pattern, `error` that
+    an error contains a text. With `called`, pipeline and revision may be those of a child run of the file `f` as well.
     """
     if filter.status:
-        yield "r.status = ?", filter.status
+        yield "r.status = ?", [filter.status]
     if filter.customer:
-        yield "f.customer = ?", filter.customer
+        yield "f.customer = ?", [filter.customer]
     if filter.since is not None:
-        yield f"{at} >= ?", row.micros(filter.since)
+        yield f"{at} >= ?", [row.micros(filter.since)]
     if filter.until is not None:
-        yield f"{at} < ?", row.micros(filter.until)
-    if filter.pipeline:
-        yield "v.pipeline = ?", filter.pipeline
-    if filter.revision:
-        yield "v.revision LIKE ?", f"{filter.revision}%"
+        yield f"{at} < ?", [row.micros(filter.until)]
+    if filter.pipeline or filter.revision:
+        yield _done_by(filter, called)
     if filter.name:
-        yield name, filter.name
+        yield name, [filter.name]
     if filter.error:
-        yield error, filter.error
+        yield error, [filter.error]
+
+
+def _done_by(filter: Filter, called: bool) -> tuple[str, Sequence[Any]]:
+    asked = {"pipeline = ?": filter.pipeline, "revision LIKE ?": f"{filter.revision}%" if filter.revision else ""}
+    given = {condition: value for condition, value in asked.items() if value}
+    own, of_child = (" AND ".join(f"{table}.{condition}" for condition in given) for table in ("v", "k"))
+    if not called:
+        return own, [*given.values()]
+    child = f"SELECT 1 FROM run c JOIN revision k ON k.n = c.revision WHERE c.file = f.file_id AND {of_child}"
+    return f"({own} OR EXISTS ({child}))", [*given.values()] * 2
 
 
 def rest(filter: Filter, after: str) -> Filter:

@@ -89,14 +89,14 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
     else:
         lead, at, id = f"{_BY_TIME} WHERE true", "f.at", "f.file_id"
     filter = replace(rest(filter, after), name=pattern(filter.name))
-    wanted = [*conditions(filter, at, name="f.key ~ ?", error="strpos(r.error, ?) > 0")]
+    wanted = [*conditions(filter, at, True, name="f.key ~ ?", error="strpos(r.error, ?) > 0")]
     if after:
-        wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", after))
+        wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", [after]))
     where = (" AND f.purged IS NULL" if filter.is_kept else "") + "".join(
         f" AND {condition.replace('?', '%s')}" for condition, _ in wanted
     )
     sql = f"{COLUMNS} {lead}{where} ORDER BY {at} DESC, {id} DESC LIMIT %s"
-    return sql, [*(value for _, value in wanted), limit]
+    return sql, [*(value for _, values in wanted for value in values), limit]
 
 
 def pattern(glob: str) -> str:

@@ -155,10 +155,16 @@ ALTER TABLE run ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0;
 UPDATE run SET delivered = json_array_length(output) WHERE parent IS NOT NULL AND output IS NOT NULL;
 """
 
+VERSION_13 = """
+-- By which revisions child runs of a file were done.
+CREATE INDEX run_called ON run(file, revision) WHERE file IS NOT NULL;
+"""
+
 STEPS = (
     *(VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9, VERSION_10),
     VERSION_11,
     VERSION_12,
+    VERSION_13,
 )
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 

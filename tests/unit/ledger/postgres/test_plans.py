@@ -75,7 +75,7 @@ STATEMENTS = {
     "dismiss": (purge._DISMISS, (["R"], ["cancelled"])),
     "uncover": (purge._UNCOVER, (["a"], ["b"], ["F"])),
     "hide": (purge._HIDE, (["a"], ["b"], ["F"])),
-    "orders to purge": (purge._ORDERED, ()),
+    "orders to purge": (purge._ORDERED, ("F",)),
     "confirm a purge": (purge._CONFIRM, (["F"],)),
     "known": (arrive._KNOWN, (["R"],)),
     "cost": (rank._COST, (["R"],)),
@@ -164,6 +164,7 @@ def test_a_page_of_child_runs_is_read_in_the_order_of_its_index(
         (Filter(), "file_at"),
         (Filter(since=1.0, until=2.0), "file_at"),
         (Filter(name="*.csv"), "file_at"),
+        (Filter(pipeline="inner", revision="abc"), "file_at"),
         (Filter(customer="acme"), "file_customer"),
         (Filter(customer="acme", since=1.0, until=2.0), "file_customer"),
         (Filter(customer="acme", status=Status.TRANSFERRED), "file_customer"),
@@ -176,5 +177,6 @@ def test_a_page_of_child_runs_is_read_in_the_order_of_its_index(
 def test_a_page_is_led_by_an_index(ledger: Connections, filter: Filter, index: str, after: str) -> None:
     lines = plan(ledger, *catalog.query(filter, 100, after))
     assert index in lines
+    assert ("run_called" in lines) == bool(filter.pipeline), lines
     assert scanned(lines) <= SMALL, lines
     assert "  Sort" not in lines.partition("SubPlan")[0], lines

@@ -30,6 +30,7 @@ def plan(connections: Connections, sql: str, values: Sequence[object] = ()) -> l
         (Filter(), "file_at"),
         (Filter(since=1.0, until=2.0), "file_at"),
         (Filter(name="*.csv"), "file_at"),
+        (Filter(pipeline="inner", revision="abc"), "file_at"),
         (Filter(customer="acme"), "file_customer"),
         (Filter(customer="acme", since=1.0, until=2.0), "file_customer"),
         (Filter(customer="acme", status=Status.TRANSFERRED), "file_customer"),
@@ -46,6 +47,7 @@ def test_a_page_is_led_by_an_index_and_never_sorted(
     steps = plan(connections, sql, values)
     assert f"USING INDEX {index}" in steps[0]
     assert not any("TEMP B-TREE" in step for step in steps)
+    assert any("run_called (file=?" in step for step in steps) == bool(filter.pipeline)
     if filter.since:
         assert "at>" in steps[0]
         assert "at<" in steps[0]
