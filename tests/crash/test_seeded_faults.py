@@ -128,6 +128,11 @@ SEEDS = [
         "test_backup.py::test_an_object_that_has_rotted_is_not_taken_for_a_good_one",
         "assert 0 != 0",
     ),
+    (
+        ingest.backs_up_no_keys,
+        "test_backup.py::test_keys_and_users_come_back_and_only_their_owner_may_read_them",
+        "ssh_host_ed25519_key",
+    ),
 ]
 """A fault, the test that must object to it, and a word of the objection."""
 

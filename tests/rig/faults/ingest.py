@@ -7,7 +7,7 @@ from typing import Any
 
 from rig.faults import suppressed
 from wharfinger.errors import StoreError
-from wharfinger.ingest import rebuild
+from wharfinger.ingest import backup, rebuild
 from wharfinger.ingest.folder import Folder
 from wharfinger.ingest.http.door import Door
 from wharfinger.ingest.sftp.intake import Intake
@@ -31,6 +31,11 @@ def passes_over_a_full_disk() -> None:
     """A write for which there is no room is answered as if it were done."""
     Intake.reserve = lambda *_: None
     Staged.write = suppressed(Staged.write, StoreError)
+
+
+def backs_up_no_keys() -> None:
+    """What lies in the data directory is taken for something that can be made anew."""
+    backup._small = lambda *_: iter(())
 
 
 def removes_by_name_alone() -> None:
