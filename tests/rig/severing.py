@@ -12,7 +12,8 @@ Cut = Literal["", "question", "answer"]
 SYNC, FLUSH = b"S", b"H"
 """
 The messages that end a pipeline, or a part of it whose answers are wanted (postgresql.org/docs/current/protocol-message-formats.html);
-a verb's only SYNC follows its COMMIT. One that reads before has a SYNC for each statement, and no FLUSH before it.
+a verb's only SYNC follows its COMMIT. One that reads before has a SYNC for each statement, and no FLUSH within
+it; the FLUSH that may follow a SYNC wants nothing.
 """
 
 PARTS = {b"P", b"B", b"D", b"E", b"C"}
@@ -53,17 +54,17 @@ class Severing:
 
     def _ask(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
         with suppress(OSError), client.makefile("rb") as messages:
-            kind = part = b""  # the first message has no kind
+            kind = before = part = b""  # the first message has no kind
             flushed = False
             while head := messages.read(4):
                 part += kind + head + messages.read(int.from_bytes(head) - 4)
-                flushed |= kind == FLUSH
+                flushed |= kind == FLUSH and before in PARTS
                 if kind == SYNC and flushed and self.cut:
                     cut, self.cut = self.cut, ""
                     lost.set()
                     if cut == "question":
                         break
-                flushed &= kind != SYNC
+                flushed, before = flushed and kind != SYNC, kind
                 if kind not in PARTS:
                     server.sendall(part)
                     part = b""
