@@ -309,6 +309,7 @@ def test_a_file_is_found_by_a_run_that_was_called_for_it(ledger: Ledger, catalog
     assert [each.file_id for each in catalog.files(filter)] == [run.id]
     for more in ({"customer": "acme"}, {"status": Status.PROCESSING}, {"until": START + 1}):
         assert [each.file_id for each in catalog.files(replace(filter, **more))] == [run.id]
+    assert catalog.files(replace(filter, is_own=True)) == []
 
 
 def test_pipeline_and_revision_must_be_of_one_run(ledger: Ledger, catalog: Catalog) -> None:

@@ -212,6 +212,7 @@ def test_an_interrupted_rebuild_ends_with_a_word_and_keeps_the_users(wharf: Whar
         "known": 0,
         "others": 0,
         "purged": 0,
+        "stay": 0,
         "unread": 0,
         "users": 1,
     }

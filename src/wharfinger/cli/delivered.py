@@ -14,7 +14,7 @@ from wharfinger.cli.replay import left_alone, run_again
 from wharfinger.cli.session import Session
 from wharfinger.cli.show import Column, complain, document, listing, say
 from wharfinger.cli.words import many, number, plain
-from wharfinger.errors import Transient, UsageError
+from wharfinger.errors import StoreError, Transient, UsageError
 
 if TYPE_CHECKING:
     from wharfinger.ingest.delivered import Comparison, Holdings
@@ -52,7 +52,7 @@ def destinations(session: Session, names: Sequence[str], *, sizes_only: bool, re
     for name in names or known:
         try:
             found.append(_look(session, known[name]))
-        except Transient as exc:  # the others can be looked at all the same
+        except (Transient, StoreError) as exc:  # the others can be looked at all the same
             away.append({"destination": name, "code": exc.code, "error": str(exc), "fix": exc.fix})
         else:
             record(session.place.data, found[-1])

@@ -77,6 +77,7 @@ def _tell(session: Session, found: Rebuilt, users: list[User]) -> None:
                 "known": found.known,
                 "others": found.others,
                 "purged": found.purged,
+                "stay": found.stay,
                 "unread": found.unread,
                 "users": len(users),
             }
@@ -88,6 +89,9 @@ def _tell(session: Session, found: Rebuilt, users: list[User]) -> None:
     )
     if found.purged:
         say(f"{many(found.purged, 'file')} recorded whose bytes were purged before")
+    if found.stay:
+        stay = many(found.stay, "purged file")
+        say(f"of {stay} the store refuses to remove the bytes; once it lets them go: wharf ledger rebuild --missing")
     if found.unread:
         unread = many(found.unread, "note")
         say(f"{unread} passed over: damaged, or of a newer version; a file of which no other note tells runs again")

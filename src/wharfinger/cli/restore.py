@@ -32,7 +32,7 @@ def command(session: Session, directory: Path, at: str) -> int:
     Files that were acknowledged while the backup was made, after its ledger was copied, are recorded as well. What was in work
     then is done again, and what its destination holds already, byte for byte, is left untouched.
 
-    What the backup leaves to others, a ledger on Postgres or a store in a bucket, is not touched: the answer says how to go on.
+    What the backup leaves to others, a ledger on Postgres or a store in a bucket, is not brought back: the answer says how to go on.
     """
     from wharfinger import app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -64,7 +65,8 @@ def command(
 
     A file has a run of its own; below it, those that its pipelines have called (child runs) are listed while they are not
     transferred: `wharf file ID` has all. The steps are those of the last try that ended, each with its time and what came of
-    it; what a run had behind it when it began to wait for child runs is told with them.
+    it; what a run had behind it when it began to wait for child runs is told with them. --pipeline and --revision are those of
+    the run itself.
     """
     if selection.partial:
         raise UsageError("a partial upload has no run yet", fix="wharf files --status partial")
@@ -81,7 +83,8 @@ def _found(session: Session, selection: Selection, limit: int | None, after: str
     """The file's own run before those below it; one more than `limit`, where there are so many."""
     catalog = session.database.catalog
     last = choose.run(session, after) if after else None
-    files = selection.files(catalog, limit=one_more(limit), after=last.file_id if last else "")
+    own = replace(selection, filter=replace(selection.filter, is_own=True))
+    files = own.files(catalog, limit=one_more(limit), after=last.file_id if last else "")
     if not any(n for state, n in catalog.counts().children.items() if state is not State.DONE):
         return files
     children = selection.child_runs(catalog, limit=one_more(limit), after=identity(last) if last else "")

@@ -157,11 +157,9 @@ class Supervisor:
         life.put_off(self._rand)
         self._notice(Notice("ended" if self._signals else "died", life.child.name, _cause(code)))
         if life.child.claims:
-            self._mourn(life.child.name, life.owner)
+            self._mourn(life.child.name, life.owner, crashed=code != 0 and not self._is_hurried)
 
-    def _mourn(self, name: str, owner: str) -> None:
-        crashed = not self._is_hurried
-
+    def _mourn(self, name: str, owner: str, *, crashed: bool) -> None:
         def mourn() -> None:
             try:
                 self._bereaved(owner=owner, crashed=crashed)

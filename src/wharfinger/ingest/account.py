@@ -32,7 +32,7 @@ class Account:
     listed: int  # files that lie there
     in_custody: int  # of these; those that are removed now included
     landed: int  # of these: by this very look
-    waiting: int  # of the listed: not whole yet, and not for long
+    waiting: int  # of the listed: not whole yet, and not for long; or whole, and about to be taken
     unaccounted: int  # of the listed: all others
     problems: tuple[Problem, ...] = ()
     error: str = ""  # why nothing at all could be looked at; the figures are those of the look before

@@ -169,9 +169,9 @@ def _back_up(
     kept = _keep(premises, snapshot, apart=root)
     if premises.has("ledger"):
         with look(snapshot / "ledger.db") as catalog:
-            files, unkept = _compare(catalog, objects)
+            files = sum(catalog.counts().files.values())
+            lost += _missing(catalog, objects) if premises.has("store") else ()
         disk.sync_file(str(snapshot / "ledger.db"))
-        lost += unkept if premises.has("store") else ()
     lost = archive.settle_deletions(
         [*{str(ref): ref for ref in lost}.values()], premises.store / "journal", snapshot / "journal", time.time
     )
@@ -207,15 +207,13 @@ def _finish(snapshot: Path, target: Path, manifest: Mapping[str, Any]) -> Snapsh
     return read(target)
 
 
-def _compare(catalog: Catalog, objects: Path) -> tuple[int, list[ObjectRef]]:
-    """How many records there are, and the objects that the backup does not have of those whose bytes are kept."""
-    files, lost, after = 0, [], ""
+def _missing(catalog: Catalog, objects: Path) -> Iterator[ObjectRef]:
+    """The objects that the backup does not have, of files whose bytes are kept."""
+    after = ""
     while page := catalog.files(Filter(), limit=MANY, after=after):
-        files += len(page)
-        kept = [record.ref for record in page if record.purged is None]
-        lost += [ref for ref in kept if disk.size(archive.place(objects, ref)) != ref.size]
+        kept = (record.ref for record in page if record.purged is None)
+        yield from (ref for ref in kept if disk.size(archive.place(objects, ref)) != ref.size)
         after = page[-1].file_id
-    return files, lost
 
 
 def _keep(premises: Premises, snapshot: Path, *, apart: Path) -> dict[str, str]:

@@ -18,11 +18,12 @@ from wharfinger.errors import StoreError
 from wharfinger.ledger import MANY, Catalog, Database
 from wharfinger.model import Arrival, Delivered, ObjectRef, file_id
 from wharfinger.store import Listed, Store, noted_cancel, noted_delivery, noted_purge
+from wharfinger.store.removal import remove
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild found: objects, but for the last two."""
+    """What a rebuild found: objects, but for the last three."""
 
     arrivals: int = 0  # recorded anew
     delivered: int = 0  # of these: known as transferred
@@ -30,6 +31,7 @@ class Rebuilt:
     known: int = 0  # were in the ledger already
     others: int = 0  # lie in the bucket and are no arrivals
     purged: int = 0  # files without bytes that are recorded anew, or whose record is told so
+    stay: int = 0  # of the purged: their bytes are still there, for the store refuses to remove them
     unread: int = 0  # notes that this version cannot read
 
     def __add__(self, more: Rebuilt) -> Rebuilt:
@@ -166,13 +168,13 @@ def _purged(store: Store, bucket: str) -> Iterator[str]:
 
 def _record_purged(store: Store, database: Database, arrivals: Sequence[Arrival]) -> Rebuilt:
     """A ledger that is older than the purge knows such a file as one that it keeps."""
-    store.delete([arrival.ref for arrival in arrivals])
+    refused = remove(store, [arrival.ref for arrival in arrivals])
     recorded = sum(database.ledger.arrive(arrivals))
     for arrival in arrivals:
         if arrival.purge:
             recorded += sum(database.purges.order([arrival.file_id], by=arrival.purge.by, rule=arrival.purge.rule))
     database.purges.confirm([arrival.file_id for arrival in arrivals])
-    return Rebuilt(purged=recorded)
+    return Rebuilt(purged=recorded, stay=len(refused))
 
 
 def _record(database: Database, batch: Sequence[Listed], notes: Notes, group: Grouping) -> Rebuilt:

@@ -32,12 +32,18 @@ GROUP = 64
 GROUP_BYTES = 64 << 20
 """Bytes beyond which a group takes no more files."""
 
+TELL_S = 5.0
+"""How often a look that takes long tells how far it has come."""
+
 
 @dataclass(slots=True)
 class _Look:
     """One look, as far as it has come."""
 
     listed: Mapping[str, Found]  # by file_id, or by name for what has a fault
+    seen: Callable[[Account], object]
+    told: float  # when `seen` heard last; epoch s
+    left: int = 0  # whole files that it has not come to
     waiting: int = 0
     landed: int = 0
     late: int = 0
@@ -85,15 +91,17 @@ class Reconciler:
         """End a look that is under way after the file that it is at."""
         self._stop = True
 
-    def look(self, *, dry: bool = False) -> Account:
+    def look(self, *, dry: bool = False, seen: Callable[[Account], object] = lambda _: None) -> Account:
         """
-        Look once: land what is whole and unknown, release what is in custody; or, `dry`, only tell. Raises SourceError where the
-        source cannot be looked at, and LedgerError. Safe to repeat, also after a crash halfway, and by several at a time.
+        Look once: land what is whole and unknown, release what is in custody; or, `dry`, only tell. `seen` hears now and then how far it
+        has come. Raises SourceError where the source cannot be looked at, and LedgerError. Safe to repeat, also after a crash halfway, and
+        by several at a time.
         """
         found = list(self.source.listing())
-        look = _Look(
-            {file_id(self._bucket, each.key, each.version) if not each.fault else each.name: each for each in found}
-        )
+        listed = {
+            file_id(self._bucket, each.key, each.version) if not each.fault else each.name: each for each in found
+        }
+        look = _Look(listed, seen, self._clock())
         self._find_known(look)
         whole = []
         for id, each in look.listed.items():
@@ -136,6 +144,7 @@ class Reconciler:
         """A look or a process before this one took it."""
         if self.source.keeps:
             return
+        self._tell(look)
         record = self._catalog.file(id)
         if record:
             self._let_go(found, record.sha256, look)
@@ -147,6 +156,7 @@ class Reconciler:
             look.object(found, error, is_outside=False)
 
     def _take(self, whole: Sequence[Found], look: _Look) -> None:
+        look.left = len(whole)
         for group in _groups(whole):
             if self._stop:
                 return
@@ -163,6 +173,7 @@ class Reconciler:
                     look.object(each, answer)
             for each, arrival in taken:
                 self._let_go(each, arrival.sha256, look)
+            look.left -= len(group)
 
     def _stage(self, found: Found, look: _Look, undo: ExitStack) -> Upload | None:
         """A copy of its bytes, ready to land; None where it cannot be taken now, or need not."""
@@ -174,6 +185,7 @@ class Reconciler:
                 staged.write(staged.size, piece)
                 if backlog := staged.backlog:
                     wait([backlog])
+                self._tell(look)
             size, sha256 = staged.finish()
         except WharfingerError as error:
             look.object(found, error)
@@ -222,6 +234,11 @@ class Reconciler:
             and abs(entry.mtime - found.mtime) < 1e-3
         )
 
+    def _tell(self, look: _Look) -> None:
+        if self._clock() - look.told >= TELL_S:
+            look.told = self._clock()
+            look.seen(self._account(look))
+
     def _account(self, look: _Look) -> Account:
         return Account(
             source=self.source.name,
@@ -229,7 +246,7 @@ class Reconciler:
             listed=len(look.listed),
             in_custody=len(self._known & look.listed.keys()),
             landed=look.landed,
-            waiting=look.waiting,
+            waiting=look.waiting + look.left,
             unaccounted=len(look.outside),
             problems=tuple(look.problems.values()),
         )

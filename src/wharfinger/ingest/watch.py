@@ -78,7 +78,7 @@ class Watch:
             if self._stopped.is_set() or now < free or not (stirred or now >= due):
                 due = free if stirred else due
                 continue
-            account = look(round.reconciler, teller.last)
+            account = look(round.reconciler, teller.last, self._told)
             rest = (time.monotonic() - now) / SHARE
             account = replace(account, rest=rest)
             if self._stopped.is_set():
@@ -91,10 +91,10 @@ class Watch:
             due = max(free, now + (min(AGAIN_S, round.scan_s) if account.waiting else round.scan_s))
 
 
-def look(reconciler: Reconciler, last: Account | None) -> Account:
-    """What a look finds; where there can be none, the last account with the reason."""
+def look(reconciler: Reconciler, last: Account | None, seen: Callable[[Account], object]) -> Account:
+    """What a look finds, and `seen` now and then how far it has come; where there can be none, the last account with the reason."""
     try:
-        return reconciler.look()
+        return reconciler.look(seen=seen)
     except Exception as exc:  # the process outlives a folder that is not there, and a ledger that is busy
         before = last or Account(reconciler.source.name, time.time(), 0, 0, 0, 0, 0)
         return replace(before, at=time.time(), landed=0, error=_words(exc))

@@ -147,6 +147,7 @@ class Filter:
     until: float | None = None  # uploaded before; epoch s
     error: str = ""  # text within the error message
     is_kept: bool = False  # only files whose bytes are not given up
+    is_own: bool = False  # pipeline and revision are those of the file's own run, and of no child run
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,11 +106,11 @@ class DirectoryTarget:
         except _GONE:
             return None
         except OSError as exc:
-            raise disk.refusal(exc, f"{self._directory / lying.key} could not be read") from exc
+            raise disk.refusal(exc, f"{self._directory / lying.key} could not be read", wanted="read") from exc
         try:
             return disk.digest(fd)[1]
         except OSError as exc:
-            raise disk.refusal(exc, f"{self._directory / lying.key} could not be read") from exc
+            raise disk.refusal(exc, f"{self._directory / lying.key} could not be read", wanted="read") from exc
         finally:
             os.close(fd)
 
@@ -243,7 +243,7 @@ def _lying(key: str, path: str) -> Iterator[Lying]:
 def _refuse(error: OSError) -> None:
     """What is gone by now is no trouble."""
     if not isinstance(error, _GONE):
-        raise disk.refusal(error, f"{error.filename} could not be looked at") from error
+        raise disk.refusal(error, f"{error.filename} could not be looked at", wanted="read") from error
 
 
 def _sync(drop: _Drop) -> None:

@@ -43,8 +43,8 @@ def taken(ref: ObjectRef, size: int | None, sha256: str) -> Corrupt:
     )
 
 
-def refusal(exc: OSError, doing: str) -> StoreError:
-    """The error to answer when the operating system refused; `doing` says what was tried, and where."""
+def refusal(exc: OSError, doing: str, *, wanted: str = "write") -> StoreError:
+    """The error to answer when the operating system refused; `doing` says what was tried, and where, `wanted` what must be permitted."""
     text = f"{doing}: {exc.strerror or exc}"
     error: StoreError
     if exc.errno in _FULL:
@@ -52,7 +52,7 @@ def refusal(exc: OSError, doing: str) -> StoreError:
     elif exc.errno == errno.EIO:
         error = StoreError(text, code="DISK_FAILED", fix="look for disk errors in the kernel log (dmesg)")
     elif exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        error = StoreError(text, code="NOT_PERMITTED", fix="let the user that runs wharf write there")
+        error = StoreError(text, code="NOT_PERMITTED", fix=f"let the user that runs wharf {wanted} there")
     else:
         error = StoreError(text)
     error.is_internal = True

@@ -111,7 +111,7 @@ READ = (
     Metric(
         "wharf_source_look_age_seconds",
         "gauge",
-        "Since when nothing has looked at a source: since its last look, or since wharf serve began.",
+        "Since when nothing has looked at a source: since its last look, or since the metrics are served.",
         ("source",),
     ),
     Metric(

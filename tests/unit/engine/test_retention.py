@@ -15,7 +15,7 @@ from rig.waiting import wait_until
 from wharfinger.config.settings import Retention
 from wharfinger.engine.purge import Purged, Stays, carry_out, order
 from wharfinger.engine.retention import DAY_S, Retainer, due, kept_s, retain, rule_for, shortest_s
-from wharfinger.errors import NotFound
+from wharfinger.errors import NotFound, StoreError
 from wharfinger.ledger import MANY, Database
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Arrival, ObjectRef, State, Status, ulid
@@ -190,6 +190,24 @@ def in_the_way(place: Place, arrival: Arrival) -> Path:
     path.unlink()
     (path / "in it").mkdir(parents=True)
     return path
+
+
+def test_a_store_that_refuses_all_is_not_asked_of_every_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, purges = place.database.ledger, place.database.purges
+    stuck = [place.take(f"{n}.csv") for n in range(MANY + 5)]
+    while runs := ledger.claim("worker", 100, 30):
+        ledger.settle([transferred(run) for run in runs])
+    for arrival in stuck:
+        in_the_way(place, arrival)
+    for some in (stuck[:MANY], stuck[MANY:]):
+        order(purges, [each.file_id for each in some], by="ann")
+    monkeypatch.setattr("wharfinger.engine.purge.MOST", 10)
+    stays: Stays = {}
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"0\.csv"):
+            [*carry_out(purges, place.store, stays)]
+    assert len(stays) == MANY
+    assert sum(1 for note in place.store.notes() if noted_purge(note)) == MANY
 
 
 def test_bytes_that_cannot_be_removed_hold_up_no_others(place: Place) -> None:

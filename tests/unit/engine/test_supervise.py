@@ -191,7 +191,12 @@ def test_what_was_held_is_taken_back_before_the_supervisor_ends() -> None:
 
     watch = Watch(lambda w: bool(w.of("ready")))
     Supervisor([Child("w", python(SLEEP), claims=True)], notice=watch.hear, bereaved=take).run()
-    assert taken == [True]
+    assert taken == [False]
+
+
+def test_what_a_child_held_that_ended_well_is_nobodys_crash() -> None:
+    seen = run(Watch(lambda w: len(w.mourned) == 1), Child("w", python("pass"), claims=True))
+    assert seen.crashes[0] is False
 
 
 def test_a_child_that_claims_nothing_is_not_mourned() -> None:

@@ -314,6 +314,22 @@ def test_what_a_purge_left_of_the_bytes_goes(store: Store, database: Database, e
     assert empty.purges.ordered() == []
 
 
+def test_bytes_that_cannot_be_removed_keep_no_ledger_from_being_rebuilt(
+    store: Store, database: Database, empty: Database, tmp_path: Path
+) -> None:
+    stuck, gone, kept = taken(store, database, "stuck.csv", "gone.csv", "kept.csv")
+    for _ in range(3):
+        deliver(store, database)
+    [path] = (tmp_path / "store/objects").rglob(stuck.file_id)
+    path.unlink()
+    (path / "in it").mkdir(parents=True)
+    database.purges.order([stuck.file_id, gone.file_id], by="ann")
+    store.note([purge_note(each) for each in database.purges.ordered()])
+    assert rebuild(store, empty, "inbox") == Rebuilt(arrivals=1, delivered=1, purged=2, stay=1, known=1)
+    assert store.head([gone.ref, kept.ref]) == [None, kept.size]
+    assert sum(each.purged is not None for each in empty.catalog.files(Filter())) == 2
+
+
 def test_a_ledger_that_is_older_than_the_purge_learns_of_it(store: Store, database: Database, empty: Database) -> None:
     (arrival,) = taken(store, database, "a.csv")
     deliver(store, database)

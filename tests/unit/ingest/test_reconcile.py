@@ -13,6 +13,7 @@ from rig.drop import Drop
 from wharfinger.errors import LedgerError, SourceError, WharfingerError
 from wharfinger.ingest import Answers, Upload
 from wharfinger.ingest.folder import ASIDE
+from wharfinger.ingest.reconcile import TELL_S
 
 
 @pytest.fixture
@@ -93,6 +94,22 @@ def test_what_is_not_whole_waits_and_counts_when_it_is_late(tmp_path: Path) -> N
         account = drop.look()
         assert (account.waiting, account.unaccounted) == (0, 1)
         assert account.problems[0].code == "LATE"
+
+
+def test_a_look_that_takes_long_tells_how_far_it_has_come(drop: Drop) -> None:
+    for n in range(200):
+        drop.write(f"{n}.csv")
+    land, told = drop.land, []
+
+    def slowly(uploads: Sequence[Upload]) -> Answers:
+        drop.later(TELL_S)
+        return land(uploads)
+
+    drop.land = slowly
+    last = drop.look(seen=told.append)
+    assert [(each.landed, each.waiting, each.unaccounted) for each in told] == [(64, 136, 0), (128, 72, 0), (192, 8, 0)]
+    assert (last.landed, last.waiting) == (200, 0)
+    assert [each.at for each in told] == sorted({each.at for each in told})
 
 
 def test_what_cannot_be_taken_is_unaccounted_for_and_told(drop: Drop, tmp_path: Path) -> None:

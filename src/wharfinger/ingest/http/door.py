@@ -47,6 +47,9 @@ DRAIN = 1 << 20
 DRAIN_S = 2.0
 """Seconds that this may take."""
 
+UNAVAILABLE = "UNAVAILABLE"
+"""The code of an answer for which the uploader is not at fault."""
+
 LONGEST_TOLD = 256
 """Characters of a refused key that the log tells."""
 
@@ -94,6 +97,10 @@ class Door:
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="http-finish")
         self._refusals = Throttle(_log, "an upload by URL was refused", "more uploads by URL were refused")
 
+    def look(self) -> None:
+        """To be called once in a while: the log is told how many refusals were only counted."""
+        self._refusals.look()
+
     def close(self) -> None:
         """End the threads."""
         self._refusals.close()
@@ -104,7 +111,8 @@ class Door:
         try:
             return await self._put(request)
         except Denied as denied:
-            self._refusals.warn(facts(code=denied.code, why=str(denied), **_story(request)))
+            if denied.code != UNAVAILABLE:  # that is told as an error
+                self._refusals.warn(facts(code=denied.code, why=str(denied), **_story(request)))
             await _drain(request)
             return _document(denied.status, {"error": {"code": denied.code, "message": str(denied)}}, close=True)
         except ClientDisconnect:
@@ -249,7 +257,7 @@ class Door:
     def _trouble(self, error: WharfingerError) -> Denied:
         """The machine's own trouble is for the log, not for strangers."""
         _log.error("an upload by URL failed", exc_info=error)
-        return Denied(503, "UNAVAILABLE", "the file is not in custody; send it again later")
+        return Denied(503, UNAVAILABLE, "the file is not in custody; send it again later")
 
 
 def _story(request: Request) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from wharfinger.ingest.http.door import Door
 from wharfinger.ingest.sftp.collector import Collector, HandOver
 from wharfinger.ledger import Database
 from wharfinger.store import Store
+from wharfinger.telemetry.throttle import WINDOW_S
 
 HEADERS = 16 << 10
 """Bytes that a request's line and headers may have."""
@@ -128,6 +129,7 @@ class Listener:
         self._config, self._door, self._collector, self._settings = config, door, collector, settings
         self._state = ServerState()
         self._server: asyncio.Server | None = None
+        self._rounds: asyncio.Task[None] | None = None
 
     async def open(self, bound: socket.socket, context: ssl.SSLContext | None) -> None:
         """Begin to accept."""
@@ -140,6 +142,8 @@ class Listener:
         """Accept nobody more, answer what has begun, and hang up."""
         if self._server:
             self._server.close()
+        if self._rounds:
+            self._rounds.cancel()
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:
@@ -148,3 +152,8 @@ class Listener:
             connection.transport.abort()
         await self._collector.close()
         self._door.close()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(WINDOW_S)
+            self._door.look()

@@ -89,7 +89,7 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
     else:
         lead, at, id = f"{_BY_TIME} WHERE true", "f.at", "f.file_id"
     filter = replace(rest(filter, after), name=pattern(filter.name))
-    wanted = [*conditions(filter, at, True, name="f.key ~ ?", error="strpos(r.error, ?) > 0")]
+    wanted = [*conditions(filter, at, not filter.is_own, name="f.key ~ ?", error="strpos(r.error, ?) > 0")]
     if after:
         wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", [after]))
     where = (" AND f.purged IS NULL" if filter.is_kept else "") + "".join(

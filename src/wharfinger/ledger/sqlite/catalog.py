@@ -93,7 +93,7 @@ def query(filter: Filter, limit: int, after: str) -> tuple[str, list[Any]]:
         lead, at, id = _BY_STATUS, "r.at", "r.id"
     else:
         lead, at, id = f"{_BY_TIME} WHERE true", "f.at", "f.file_id"
-    wanted = [*conditions(rest(filter, after), at, True, name="f.key GLOB ?", error="instr(r.error, ?)")]
+    wanted = [*conditions(rest(filter, after), at, not filter.is_own, name="f.key GLOB ?", error="instr(r.error, ?)")]
     if after:
         wanted.append((f"({at}, {id}) < (SELECT at, file_id FROM file WHERE file_id = ?)", [after]))
     where = (" AND f.purged IS NULL" if filter.is_kept else "") + "".join(
