@@ -8,6 +8,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,30 @@ def test_who_falls_silent_is_cut_off_and_leaves_a_partial(tmp_path: Path) -> Non
     entry = wait_until("the entry is there", lambda: server.entry("inbound/a"))
     assert (entry.kind, entry.size) == ("partial", 3)
     server.stop()
+
+
+def test_who_is_disabled_goes_and_leaves_a_partial(tmp_path: Path) -> None:
+    server = SftpServer(tmp_path).start()
+
+    async def upload() -> None:
+        async with asyncio.timeout(20), connect(server) as conn, conn.start_sftp_client() as client:
+            file = await client.open("inbound/a", "wb")
+            await file.write(b"abc")
+            with contextlib.closing(open_database(server.data)) as database:
+                database.accounts.change("ann", lambda user: replace(user, disabled=True))
+            await conn.wait_closed()
+
+    with contextlib.suppress(asyncssh.Error, OSError):
+        asyncio.run(upload())
+    entry = wait_until("the entry is there", lambda: server.entry("inbound/a"))
+    assert (entry.kind, entry.size) == ("partial", 3)
+    server.stop()
+
+
+def test_a_name_that_ends_like_a_directory_makes_no_file(server: SftpServer, tmp_path: Path) -> None:
+    said = sftp(server, f"put {random_file(tmp_path / 'a', 10)} inbound/orders/\n", check=False)
+    assert "No such file" in said.stderr + said.stdout
+    assert server.entry("inbound/orders") is None
 
 
 def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -29,6 +30,11 @@ class Gate:
         """The account of this name, unless it is disabled."""
         user = self._accounts.user(name)
         return None if user is None or user.disabled else user
+
+    async def shut_out(self, names: Collection[str]) -> set[str]:
+        """Which of these may not sign in any more. Raises LedgerError."""
+        ask = asyncio.get_running_loop().run_in_executor
+        return {name for name in names if await ask(self._threads, self.user, name) is None}
 
     def key_opens(self, user: User | None, key: asyncssh.SSHKey) -> bool:
         """Whether `key` is one of the user's."""

@@ -17,7 +17,7 @@ from typing import Any
 import asyncssh
 
 from wharfinger.config.settings import Customer, Sftp
-from wharfinger.errors import WharfingerError
+from wharfinger.errors import LedgerError, WharfingerError
 from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.auth import Gate
 from wharfinger.ingest.sftp.channel import Channel
@@ -51,6 +51,9 @@ THREADS = 4
 
 MAX_CHANNELS = 8
 """Sessions that one connection may have open, each with MAX_HANDLES; OpenSSH's sshd gives 10."""
+
+LOOK_S = 2.0
+"""How long a user who is disabled or removed may stay at the most."""
 
 GRACE = 5
 """Seconds that clients have to take their last answers when the server stops."""
@@ -141,8 +144,8 @@ class Listener:
         self.fingerprint = keys[0].get_fingerprint()
 
     def watch(self, housekeeping: Housekeeping) -> None:
-        """Look after partials and idle connections from now on."""
-        self._watches = [asyncio.create_task(housekeeping.run()), asyncio.create_task(self._watch_idle())]
+        """Look after partials, idle connections and who may be here from now on."""
+        self._watches = [asyncio.create_task(each) for each in (housekeeping.run(), self._watch_idle(), self._watch_out())]
 
     async def close(self) -> None:
         """Accept nobody more, finish what clients have asked for, keep what they have begun as partials, and hang up."""
@@ -196,6 +199,17 @@ class Listener:
                 guest.look()
                 if guest.heard < heard_since and not guest.is_busy:
                     guest.dismiss()
+
+
+    async def _watch_out(self) -> None:
+        """Users who were disabled or removed meanwhile go at once; what they have sent in part stays that."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            names = {guest.attempt.user for guest in self._signed_in}
+            with suppress(LedgerError):  # it is asked again soon
+                gone = await self.gate.shut_out(names)
+                for guest in [guest for guest in self._signed_in if guest.attempt.user in gone]:
+                    guest.abort()
 
 
 class Guest(asyncssh.SSHServer):

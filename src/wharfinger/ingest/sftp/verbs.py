@@ -102,6 +102,8 @@ class Verbs:
 
     def _open_to_write(self, request: codec.Open) -> Writing:
         flags, key = request.flags, self._tree.place(request.path)
+        if request.path.endswith("/"):  # a client that took it for a directory would make a file of its name
+            raise NotFound(f"there is no directory {request.path}")
         parent = key.rpartition("/")[0]
         entry, above = self._namespace.look([key, parent])
         if entry is None:
