@@ -310,4 +310,4 @@ def test_the_doctor_names_twenty_lost_objects_and_counts_the_others(wharf: Wharf
     lost = [row for row in said.rows if (row["part"], row["verdict"]) == ("store", "fail")]
     assert (len(lost), lost[-1]["text"]) == (21, "and 2 more")
     assert all(row["fix"] for row in lost)
-    assert said.err == "1 part broken; begin with the first\n"
+    assert said.err == "1 part broken; begin with: store\n"

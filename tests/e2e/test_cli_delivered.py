@@ -116,7 +116,7 @@ def test_a_file_whose_bytes_are_purged_cannot_be_delivered_again(tmp_path: Path)
     next((tmp_path / "archive").rglob("0.txt")).unlink()
     said = wharf("reconcile", "--delivered", "--replay")
     assert said.code == 5
-    assert "1 file left out: their bytes were purged" in said.err
+    assert "1 file left out: purged" in said.err
     assert "0 files in line again" in said.err
 
 

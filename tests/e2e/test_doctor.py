@@ -412,7 +412,7 @@ def test_a_person_is_told_the_same(house: House) -> None:
     assert said.code == 1
     assert "destination out" in said.out
     assert "mkdir -p" in said.out
-    assert "1 part broken; begin with the first" in said.out
+    assert "1 part broken; begin with: destination out" in said.out
 
 
 def test_what_stands_on_a_broken_part_is_not_blamed(house: House) -> None:

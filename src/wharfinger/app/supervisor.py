@@ -145,7 +145,7 @@ def bind(key: str, place: Sftp | Http | Metrics) -> socket.socket:
                 time.sleep(0.1)
                 continue
             raise UsageError(
-                f"cannot listen on {place.host}:{place.port}: {exc.strerror}",
+                f"cannot listen on {place.host}:{place.port}: {(exc.strerror or str(exc)).partition(' (while')[0]}",
                 code="PORT_BUSY" if exc.errno == errno.EADDRINUSE else "CANNOT_LISTEN",
                 fix=_BIND_FIXES.get(exc.errno or 0, "set {}.host to an address of this machine").format(key),
             ) from exc

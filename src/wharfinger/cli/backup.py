@@ -59,6 +59,8 @@ def command(session: Session, directory: Path, listed: bool) -> int:
             f"{lost} could not be copied: not in the store, or damaged", code="STORE_LOST", fix="wharf store verify"
         )
         return Exit.FAILED
+    if premises.data in directory.absolute().parents:
+        say("it lies in the data directory: what destroys the one destroys the other")
     say(f"snapshot {made.name}; back from it, in an empty place: wharf restore {directory}")
     return Exit.OK
 

@@ -75,5 +75,5 @@ def _answer(
         called = f" with {many(children, 'child run')}" if children else ""
         say(f"{many(len(cancelled), 'file')} cancelled{called}; to run them after all: wharf replay ID")
     if ended:
-        say(f"{many(len(ended), 'file')} left as they are: done or cancelled already")
+        say(f"{many(len(ended), 'file')} left alone: done or cancelled already")
     return Exit.PARTLY if ended and cancelled else Exit.FAILED if ended else Exit.OK

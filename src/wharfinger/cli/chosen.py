@@ -76,7 +76,7 @@ def take_out_purged(found: Sequence[Chosen], *, named: bool) -> list[Chosen]:
         fix = f"have its sender upload it again; what became of it: wharf file {found[0].file_id}"
         raise UsageError(said, code="PURGED", fix=fix)
     if gone:
-        say(f"{many(gone, 'file')} left out: their bytes were purged")
+        say(f"{many(gone, 'file')} left out: purged")
     return there
 
 

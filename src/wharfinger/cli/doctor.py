@@ -52,7 +52,7 @@ def command(session: Session) -> int:
 
 
 def _summary(findings: list[Finding]) -> str:
-    broken, doubtful = (len({f.part for f in findings if f.verdict == verdict}) for verdict in ("fail", "warn"))
+    broken, doubtful = ([*dict.fromkeys(f.part for f in findings if f.verdict == each)] for each in ("fail", "warn"))
     if broken:
-        return f"{many(broken, 'part')} broken; begin with the first"
-    return f"it works; {many(doubtful, 'thing')} to look at" if doubtful else "all is well"
+        return f"{many(len(broken), 'part')} broken; begin with: {broken[0]}"
+    return f"it works; {many(len(doubtful), 'thing')} to look at" if doubtful else "all is well"

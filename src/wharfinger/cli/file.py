@@ -45,7 +45,7 @@ IN_PIPE = Words(stamp, stamp, str)
 
 
 def _at_terminal(now: float) -> Words:
-    return Words(dated, lambda at: precise(at, now), lambda count: f"{size(count)} ({number(count)} bytes)")
+    return Words(dated, lambda at: precise(at, now), _whole)
 
 
 @click.command(cls=Verb)
@@ -130,6 +130,10 @@ def _lines(record: FileRecord, reason: Why | None, now: float, words: Words) -> 
             "delivered",
             f"and {number(more)} more, by child runs: wharf --json file {record.file_id} has their events",
         )
+
+
+def _whole(count: int) -> str:
+    return f"{size(count)} ({number(count)} bytes)" if count >= 1000 else size(count)
 
 
 def _away(seconds: float) -> str:

@@ -134,7 +134,7 @@ def _tell(session: Session, answer: _Answer, *, dry_run: bool = False) -> int:
             }
         )
     if answer.purged:
-        say(f"{many(len(answer.purged), 'file')} purged, {size(answer.bytes)} removed; their records stay")
+        say(f"{many(len(answer.purged), 'file')} purged, {size(answer.bytes)} removed; records stay")
     _complain(answer.stays)
     if answer.stays:
         return Exit.PARTLY

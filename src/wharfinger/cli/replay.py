@@ -102,7 +102,7 @@ def _paced(files: Sequence[str], rate: float | None) -> Iterator[Sequence[str]]:
 
 def left_alone(session: Session, busy: Sequence[str]) -> str:
     """How many could not be replayed, and why."""
-    return f"{many(len(busy), 'file')} left as they are: {_why_busy(session, busy)}"
+    return f"{many(len(busy), 'file')} left alone: {_why_busy(session, busy)}"
 
 
 def _why_busy(session: Session, busy: Sequence[str]) -> str:

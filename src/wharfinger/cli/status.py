@@ -12,6 +12,7 @@ from wharfinger.cli import public
 from wharfinger.cli.files import remark, row
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.outdated import outdated
+from wharfinger.cli.select import Selection
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import document, fields, say
 from wharfinger.cli.words import many, number, size, span, stamp
@@ -82,6 +83,12 @@ def _document(session: Session, counts: Counts, now: float) -> dict[str, Any]:
     }
 
 
+def _is_dead(session: Session, status: Status) -> bool:
+    """Whether there is a dead letter of this status whose bytes are there."""
+    dead = Selection(Filter(status=status, is_kept=True), dead=True)
+    return next(dead.files(session.database.catalog), None) is not None
+
+
 def _oldest(session: Session, counts: Counts) -> FileRecord | None:
     """The file that has waited for longest; the ledger tells its time, the list finds it."""
     if counts.oldest_ready is None:
@@ -107,7 +114,7 @@ def _lines(found: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
             yield status, number(count)
     yield "in all", f"{number(sum(found['files'].values()))}, {size(found['bytes'])}"
     if found["purged"]:
-        yield "purged", f"{number(found['purged'])}, {size(found['purged_bytes'])}; their records stay"
+        yield "purged", f"{number(found['purged'])}, {size(found['purged_bytes'])}; records stay"
     leased = f", {number(found['leased'])} of them with a worker" if found["leased"] else ""
     yield "backlog", number(found["backlog"]) + leased
     if found["behind"]:
@@ -137,11 +144,11 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
     if old := outdated(session):
         yield str(old)
     if found["backlog"] and not found["serves"]:
-        yield f"nothing serves here, and {many(found['backlog'], 'run')} wait: wharf serve"
+        yield f"nothing serves here, with {many(found['backlog'], 'run')} in line: wharf serve"
     if found["unrouted"]:
         yield f"{many(found['unrouted'], 'file')} fit no pipeline: wharf files --unrouted, then wharf route explain ID"
     if found["paused"]:
-        yield f"paused: {', '.join(found['paused'])}; to go on: wharf resume {found['paused'][0]}"
+        yield f"paused: {', '.join(found['paused'])}; to go on: wharf resume {' '.join(found['paused'])}"
     for holder in found["holders"]:
         yield (
             f"{holder['key']} is {holder['status']} and holds up its group {holder['group']}: "
@@ -149,10 +156,10 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         )
     if found["dead"]:
         yield f"{many(found['dead'], 'dead letter')}; which and why: wharf files --dead"
-        if found["files"]["failed"]:
+        if _is_dead(session, Status.FAILED):
             yield "what failed may be tried again: wharf replay --dead --status failed"
-        if found["files"]["quarantined"]:
-            yield "of what is quarantined the bytes are at fault: tell the senders"
+        if _is_dead(session, Status.QUARANTINED):
+            yield "what is quarantined has a fault that its sender must hear of, or its pipeline: its error says which"
     if found["incomplete"]:
         without = many(found["incomplete"], "file")
         yield f"{without} transferred without some child runs: wharf files --incomplete, then wharf replay ID, or tell the senders"

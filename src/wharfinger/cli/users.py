@@ -118,6 +118,8 @@ def keys(session: Session, name: str, added: tuple[str, ...], removed: tuple[str
         return replace(user, keys=tuple(dict.fromkeys([*(key for key in user.keys if key not in gone), *given])))
 
     user = _alter(session, name, alter) if added or removed else choose.user(session.database.accounts, name)
+    if removed and not user.keys and not user.password_hash:
+        say(f"nobody can sign in as {name} now: wharf users keys {name} --add FILE, or wharf users passwd {name}")
     rows = [{"fingerprint": credentials.fingerprint(key), "key": key} for key in user.keys]
     columns = (Column("fingerprint", "Fingerprint"), Column("key", "Key", folds=True))
     listing(rows, columns, json=session.json, empty=f"{name} has no keys")

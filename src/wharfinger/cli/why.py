@@ -65,6 +65,9 @@ def _aside(record: Record) -> Why:
 
 
 def _dead(record: Record) -> Why:
+    if record.error_message.startswith("NAME_REPEATED"):
+        said = "dead letter: two that were made of it go by one name; a pipeline that tells them apart helps"
+        return Why(said, next=f"mend the pipeline's key, then wharf replay {record.file_id}")
     if record.status is Status.QUARANTINED:
         said = "dead letter: its bytes are at fault; only another pipeline, or another file, helps"
         return Why(said, next="tell its sender the error; what they send anew is a new version")

@@ -39,4 +39,5 @@ class Mistakes:
 
     def _fail(self, ending: str = "") -> NoReturn:
         lines = sorted(self._found, key=lambda line: self._found[line])
-        raise ConfigError("\n".join(lines) + ending, fix=f"edit {self._path}, then run `wharf check`")
+        where = f"edit {self._path}" if any(mark.line for mark in self._found.values()) else "correct the environment"
+        raise ConfigError("\n".join(lines) + ending, fix=f"{where}, then run `wharf check`")

@@ -49,7 +49,7 @@ class Fault:
     def of_clash(cls, clash: Clash, step: str) -> Fault:
         """What it means that children have delivered under one name, by which nobody can tell them apart."""
         said = f"{shown(clash.one)} and {shown(clash.other)} were both delivered as {shown(clash.key)}, where one has replaced the other"
-        fix = "let the key's template tell them apart, by {folder} and {name}; wharf replay delivers both"
+        fix = "deliver them by a pipeline whose key tells them apart, by {member}; then wharf replay delivers both"
         return cls("rejected", Failure("NAME_REPEATED", _cut(f"{said}; {fix}"), step))
 
 

@@ -48,7 +48,7 @@ def refusal(exc: OSError, doing: str, *, wanted: str = "write") -> StoreError:
     text = f"{doing}: {exc.strerror or exc}"
     error: StoreError
     if exc.errno in _FULL:
-        error = NoSpace(text, fix="make room on the disk (or raise the quota), then send or replay the file again")
+        error = NoSpace(text, fix="make room on the disk (or raise the quota)")
     elif exc.errno == errno.EIO:
         error = StoreError(text, code="DISK_FAILED", fix="look for disk errors in the kernel log (dmesg)")
     elif exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

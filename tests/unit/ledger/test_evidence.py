@@ -503,4 +503,4 @@ def test_the_script_tells_how_many_deliveries_are_not_named() -> None:
         verify.deliveries({"deliveries": [{}] * 100, "delivered_in_all": 10_000})
         == "10000 deliveries, 100 of them named"
     )
-    assert verify.deliveries({"deliveries": [{}]}) == "1 deliveries"
+    assert verify.deliveries({"deliveries": [{}]}) == "1 delivery"

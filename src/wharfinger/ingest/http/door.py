@@ -111,7 +111,9 @@ class Door:
         try:
             return await self._put(request)
         except Denied as denied:
-            if denied.code != UNAVAILABLE:  # that is told as an error
+            if (
+                denied.code != UNAVAILABLE and request.url.query
+            ):  # the one is told as an error; who has no signature has tried nothing
                 self._refusals.warn(facts(code=denied.code, why=str(denied), **_story(request)))
             await _drain(request)
             return _document(denied.status, {"error": {"code": denied.code, "message": str(denied)}}, close=True)

@@ -145,7 +145,9 @@ class Listener:
 
     def watch(self, housekeeping: Housekeeping) -> None:
         """Look after partials, idle connections and who may be here from now on."""
-        self._watches = [asyncio.create_task(each) for each in (housekeeping.run(), self._watch_idle(), self._watch_out())]
+        self._watches = [
+            asyncio.create_task(each) for each in (housekeeping.run(), self._watch_idle(), self._watch_out())
+        ]
 
     async def close(self) -> None:
         """Accept nobody more, finish what clients have asked for, keep what they have begun as partials, and hang up."""
@@ -199,7 +201,6 @@ class Listener:
                 guest.look()
                 if guest.heard < heard_since and not guest.is_busy:
                     guest.dismiss()
-
 
     async def _watch_out(self) -> None:
         """Users who were disabled or removed meanwhile go at once; what they have sent in part stays that."""

@@ -356,11 +356,12 @@ def _verify(bundle: bytes, trusted: str | None) -> list[str]:
     if pack(members) != bundle:
         broken("the members are as they were signed, but something beside them was changed in the ZIP file")
     last = proofs[-1]["checkpoint"]["statement"]
+    proven = f"{len(proofs)} signed checkpoint{'s' if len(proofs) > 1 else ''}"
     return [
         f"{arrival['key']}: {arrival['size']} bytes, SHA-256 {arrival['sha256']}",
         f"arrived {arrival['received']}, file {file_id}",
         f"{outcome['status']} {outcome['ended']}, {deliveries(outcome)}" if outcome else "not ended",
-        f"{len(events)} events, unbroken, under {len(proofs)} signed checkpoints; the last is number {last['n']} of {last['at']}",
+        f"{len(events)} events, unbroken, under {proven}; the last is number {last['n']} of {last['at']}",
         f"signed by key {keys.keys[-1]['id']}: {keys.keys[-1]['public']}",
     ]
 
@@ -369,7 +370,9 @@ def deliveries(outcome: Any) -> str:
     """How many an outcome states, and how many of them it names."""
     named = len(outcome["deliveries"])
     in_all = outcome.get("delivered_in_all", named)
-    return f"{in_all} deliveries" + (f", {named} of them named" if in_all != named else "")
+    return f"{in_all} {'delivery' if in_all == 1 else 'deliveries'}" + (
+        f", {named} of them named" if in_all != named else ""
+    )
 
 
 def verify_receipts(texts: dict[str, bytes], trusted: str, file: str | None = None) -> list[str]:
@@ -442,7 +445,11 @@ def main() -> int:
     parser.add_argument("--key", metavar="PUBLIC", help="the public key that you trust: 64 hex digits")
     parser.add_argument("--file", type=Path, help="whether it is this file of which the receipts tell that it arrived")
     asked = parser.parse_args()
-    texts = {str(path): path.read_bytes() for path in asked.paths}
+    try:
+        texts = {str(path): path.read_bytes() for path in asked.paths}
+        arrived = asked.file and sha256_of(asked.file)
+    except OSError as exc:
+        parser.error(f"{exc.filename}: {exc.strerror}")
     is_bundle = any(text.startswith(b"PK") for text in texts.values())
     if is_bundle and (len(texts) > 1 or asked.file):
         parser.error("a bundle is verified by itself")
@@ -451,10 +458,9 @@ def main() -> int:
     if not (is_bundle or asked.key):
         parser.error("receipts are held against a key that you have from elsewhere: --key PUBLIC")
     try:
-        if is_bundle:
-            facts = verify(texts[str(asked.paths[0])], asked.key)
-        else:
-            facts = verify_receipts(texts, asked.key, asked.file and sha256_of(asked.file))
+        facts = (
+            verify(texts[str(asked.paths[0])], asked.key) if is_bundle else verify_receipts(texts, asked.key, arrived)
+        )
     except Broken as exc:
         print(f"NOT VERIFIED: {exc}")
         return 1
