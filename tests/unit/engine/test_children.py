@@ -381,7 +381,7 @@ def test_what_a_file_went_on_without_is_told_until_it_is_replayed(yard: Yard, ca
     assert f"INCOMPLETE: {outcome['reason']}" == record.error_message
     assert yard.catalog.counts().incomplete == 1
     [noted] = map(noted_delivery, yard.store.notes())
-    assert noted == (arrival.file_id, record.delivered, record.error_message)
+    assert noted == (arrival.file_id, record.delivered, record.error_message, 0)
     yard.ledger.replay([arrival.file_id])
     assert (yard.catalog.counts().incomplete, yard.records()["all.zip"].error_message) == (0, "")
 
