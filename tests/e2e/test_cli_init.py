@@ -63,3 +63,8 @@ def test_the_configuration_is_written_where_config_says(empty: Wharf) -> None:
     assert "wharf --config other.yaml serve" in said.out
     assert not (empty.place / "wharf.yaml").exists()
     assert empty("--config", "other.yaml", "check").code == 0
+
+
+def test_a_customer_that_no_configuration_may_name_is_refused_before_anything_is_made(empty: Wharf) -> None:
+    assert "customer" in empty.refused("init", "--user", "bob", "--customer", "ac me", code="NAME_UNSAFE", exit=2)
+    assert [*empty.place.iterdir()] == []

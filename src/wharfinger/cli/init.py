@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from wharfinger.cli import choose, credentials
 from wharfinger.cli.frame import Verb
 from wharfinger.cli.session import Session, pass_session
 from wharfinger.cli.show import answer, document
+from wharfinger.config.place import NAMES
 from wharfinger.errors import UsageError
 from wharfinger.ledger import User
 
@@ -88,6 +90,9 @@ def command(
     session: Session, directory: Path, customer: str, user: str | None, password: bool, port: int, force: bool
 ) -> None:
     """Write a wharf.yaml that works, and add a first user."""
+    if not re.fullmatch(NAMES, customer):
+        fix = "use 1 to 64 of: letters, digits, . _ -; the first a letter or digit"
+        raise UsageError(f"{customer!r} cannot be a customer's name", code="NAME_UNSAFE", fix=fix)
     owner = choose.sound(User(user or customer, customer, home=customer))
     if session.config.is_absolute() and directory != Path():
         raise UsageError(f"both {session.config} and {directory} say where", fix="leave one of them out")

@@ -36,6 +36,11 @@ class Route:
     type: Annotated[Globs, option("Globs over the media type, found by content.", example=["text/*"])] = ()
     when: Annotated[When, option("A condition over `file` and `customer`.", example="file.size <= 1048576")] = ""
 
+    def __post_init__(self) -> None:
+        for glob in self.type:
+            if not {"/", "*"} & {*glob}:
+                raise ValueError(f"{shown(glob)} fits no media type: each has a / in it, such as application/gzip")
+
 
 def _spelled_out(value: Any) -> Any:
     return {"uses": value} if isinstance(value, str) else value

@@ -158,6 +158,7 @@ pipelines:
   e: {steps: note}
   f: {steps: [note, note]}
   g: {route: {when: "steps.note exists"}, steps: [{uses: note, when: "steps.unzip exists"}]}
+  h: {route: {type: gzip}, steps: [note]}
 """)
     assert told == [
         "wharf.yaml:1:7: data: expected a path, such as /var/lib/wharfinger, found the number 3; quotes make it text",
@@ -209,6 +210,7 @@ pipelines:
         "wharf.yaml:32:70: pipelines.g.steps[0].when: column 1: no earlier step 'unzip'; there is none",
         "    steps.unzip exists",
         "    ^",
+        "wharf.yaml:33:14: pipelines.h.route: 'gzip' fits no media type: each has a / in it, such as application/gzip",
     ]
 
 
