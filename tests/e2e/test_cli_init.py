@@ -66,5 +66,5 @@ def test_the_configuration_is_written_where_config_says(empty: Wharf) -> None:
 
 
 def test_a_customer_that_no_configuration_may_name_is_refused_before_anything_is_made(empty: Wharf) -> None:
-    assert "customer" in empty.refused("init", "--user", "bob", "--customer", "ac me", code="NAME_UNSAFE", exit=2)
+    assert "customer" in empty.refused("init", "--user", "bob", "--customer", "ac me", code="NAME_UNSAFE", exit=4)
     assert [*empty.place.iterdir()] == []
