@@ -159,7 +159,7 @@ def _advice(session: Session, counts: Counts, found: dict[str, Any]) -> Iterator
         if _is_dead(session, Status.FAILED):
             yield "what failed may be tried again: wharf replay --dead --status failed"
         if _is_dead(session, Status.QUARANTINED):
-            yield "what is quarantined has a fault that its sender must hear of, or its pipeline: its error says which"
+            yield "what is quarantined has the fault that its error tells of: where it is the bytes, tell the senders"
     if found["incomplete"]:
         without = many(found["incomplete"], "file")
         yield f"{without} transferred without some child runs: wharf files --incomplete, then wharf replay ID, or tell the senders"
