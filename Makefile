@@ -12,7 +12,7 @@ setup:
 demo: setup ## real files by SFTP through a pipeline to their destination, before your eyes
 	@$(PY) -m wharfinger demo --dir demo
 
-test: setup ## everything: style, types, imports, every test (about 25 minutes); WHARF_NEEDS=postgres fails without Postgres
+test: setup ## everything: style, types, imports, every test (about 45 minutes); WHARF_NEEDS=postgres fails without Postgres
 	@scripts/check
 	@$(PY) -m pytest -q -n 2 --dist worksteal
 

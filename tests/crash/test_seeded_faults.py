@@ -115,12 +115,12 @@ SEEDS = [
     ),
     (
         engine.removes_without_a_note,
-        "test_purge.py::test_whoever_purges_is_killed_and_the_next_purge_does_the_rest[sqlite-local-purge.deleted]",
+        "test_purge.py::test_whoever_purges_is_killed_and_the_next_purge_does_the_rest[sqlite-purge.deleted]",
         "assert {'stays",
     ),
     (
         engine.takes_an_order_for_its_deed,
-        "test_purge.py::test_whoever_purges_is_killed_and_the_next_purge_does_the_rest[sqlite-local-purge.ordered]",
+        "test_purge.py::test_whoever_purges_is_killed_and_the_next_purge_does_the_rest[sqlite-purge.ordered]",
         "assert 0 ==",
     ),
     (

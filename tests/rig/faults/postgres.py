@@ -54,11 +54,12 @@ def denies_what_is_being_recorded() -> None:
 
 
 def counts_before_it_ranks() -> None:
-    """Sums are locked before the shares of customers."""
+    """Sums are locked before the shares of customers, and long enough before them that somebody locks the shares meanwhile."""
     honest = rank.enter
 
     def enter(tx: Transaction, work: Sequence[Work]) -> list[int]:
-        tx.execute("UPDATE figure SET value = value WHERE name = 'bytes'")
+        tx.execute("UPDATE figure SET value = value")
+        tx.execute("SELECT pg_sleep(0.05)")
         return honest(tx, work)
 
     rank.enter = enter
