@@ -68,7 +68,7 @@ def test_what_cannot_be_removed_is_told_and_the_rest_goes(wharf: Wharf) -> None:
     again = wharf("purge")
     assert again.code == 5
     assert f"the bytes of {stuck} stay" in again.err
-    assert "once that is mended: wharf purge" in again.err
+    assert "once that is mended, wharf purge" in again.err
     (path / "in it").rmdir()
     path.rmdir()
     assert wharf("purge").code == 0

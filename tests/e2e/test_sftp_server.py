@@ -7,7 +7,7 @@ import contextlib
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,38 +97,36 @@ def test_who_does_not_sign_in_is_cut_off(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_who_falls_silent_is_cut_off_and_leaves_a_partial(tmp_path: Path) -> None:
-    server = SftpServer(tmp_path, {"idle_s": 0.5}).start()
+def leaves_a_partial(server: SftpServer, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Who has sent three bytes is cut off by the server soon after `meanwhile`, and what was sent stays."""
 
     async def upload() -> None:
         async with connect(server) as conn, conn.start_sftp_client() as client:
             file = await client.open("inbound/a", "wb")
             await file.write(b"abc")
-            await conn.wait_closed()
+            meanwhile()
+            await asyncio.wait_for(conn.wait_closed(), 20)
+            cut_off.append(True)
 
+    cut_off: list[bool] = []
     with contextlib.suppress(asyncssh.Error, OSError):
         asyncio.run(upload())
+    assert cut_off, "it was still connected after 20 s"
     entry = wait_until("the entry is there", lambda: server.entry("inbound/a"))
     assert (entry.kind, entry.size) == ("partial", 3)
     server.stop()
+
+
+def test_who_falls_silent_is_cut_off_and_leaves_a_partial(tmp_path: Path) -> None:
+    leaves_a_partial(SftpServer(tmp_path, {"idle_s": 0.5}).start())
 
 
 def test_who_is_disabled_goes_and_leaves_a_partial(tmp_path: Path) -> None:
-    server = SftpServer(tmp_path).start()
+    def disable() -> None:
+        with contextlib.closing(open_database(tmp_path)) as database:
+            database.accounts.change("ann", lambda user: replace(user, disabled=True))
 
-    async def upload() -> None:
-        async with asyncio.timeout(20), connect(server) as conn, conn.start_sftp_client() as client:
-            file = await client.open("inbound/a", "wb")
-            await file.write(b"abc")
-            with contextlib.closing(open_database(server.data)) as database:
-                database.accounts.change("ann", lambda user: replace(user, disabled=True))
-            await conn.wait_closed()
-
-    with contextlib.suppress(asyncssh.Error, OSError):
-        asyncio.run(upload())
-    entry = wait_until("the entry is there", lambda: server.entry("inbound/a"))
-    assert (entry.kind, entry.size) == ("partial", 3)
-    server.stop()
+    leaves_a_partial(SftpServer(tmp_path).start(), disable)
 
 
 def test_a_name_that_ends_like_a_directory_makes_no_file(server: SftpServer, tmp_path: Path) -> None:

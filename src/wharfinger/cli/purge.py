@@ -148,10 +148,9 @@ def _complain(stays: Mapping[str, StoreError]) -> None:
         told = problem(error)
         complain(f"the bytes of {file_id} stay: {told.message}", code=told.code, fix=told.fix)
     if stays:
-        many_stay = (
-            f"the bytes of {many(len(stays), 'file')} could not be removed; their records say that they are to go"
+        say(
+            f"the bytes of {many(len(stays), 'file')} could not be removed, and are to go: once that is mended, wharf purge"
         )
-        say(f"{many_stay}; once that is mended: wharf purge")
 
 
 def _told(file_id: str, error: StoreError) -> dict[str, str]:

@@ -14,7 +14,9 @@ def parse(text: str, source: str, mistakes: Mistakes) -> Node:
     """The tree of the one document in `text`. Raises ConfigError where it cannot be read on."""
     text = text.removeprefix("\ufeff")
     if len(text) > LARGEST:
-        mistakes.stop(Mark(source), f"a configuration has at most {LARGEST:,} characters, and this one {len(text):,}")
+        mistakes.stop(
+            Mark(source, 1, 1), f"a configuration has at most {LARGEST:,} characters, and this one {len(text):,}"
+        )
     if not core.is_whole(text):
         at = next(n for n, character in enumerate(text) if not core.is_whole(character))
         mistakes.stop(Mark.of(source, text, at), "half a surrogate pair stands here")

@@ -42,9 +42,8 @@ class Queue:
         """`prefix` is what the keys of the source's files begin with in the bucket; without a slash at its end."""
         self._url, self._client = url, sqs
         self._prefix = f"{prefix}/" if prefix else ""
-        self._heard: dict[
-            str, tuple[str, Sequence[str]]
-        ] = {}  # by message: its latest receipt handle, the keys it speaks of
+        # by message: its latest receipt handle, the keys it speaks of
+        self._heard: dict[str, tuple[str, Sequence[str]]] = {}
         self._trouble = ""
 
     @classmethod

@@ -231,11 +231,7 @@ def noted_cancel(note: Mapping[str, Any]) -> tuple[str, str | None] | None:
     return file_id, by
 
 
-_OTHERWISE = {
-    "delivered",
-    "unnamed",
-    "error",
-    "purge",
-    "group",
-}  # told by other notes, by this one, and by the configuration
+_OTHERWISE = {"delivered", "unnamed", "error", "purge", "group"}
+"""What other notes tell of a file, or this one in its own place, or the configuration."""
+
 _ARRIVAL = [each.name for each in fields(Arrival) if each.init and each.name not in _OTHERWISE]

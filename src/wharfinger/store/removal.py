@@ -22,7 +22,6 @@ def remove(store: Store, refs: Sequence[ObjectRef]) -> dict[ObjectRef, StoreErro
         if len(refs) > 1:
             return {ref: why for each in refs for ref, why in remove(store, [each]).items()}
         [ref] = refs
-        return {
-            ref: StoreError(f"{ref}: {error}", code=error.code, fix=error.fix)
-        }  # without its frames, for it is kept
+        why = StoreError(f"{ref}: {error}", code=error.code, fix=error.fix)  # without its frames, for it is kept
+        return {ref: why}
     return {}

@@ -90,7 +90,7 @@ REFUSED = [
     ('"\\ud800": a', "wharf.yaml:1:"),
     ("a:\n b: \ud800", "wharf.yaml:2:5: half a surrogate pair stands here"),
     ('a: "\\ud800"', "wharf.yaml:1:"),
-    ("a: 1\n" + " " * document.LARGEST, "wharf.yaml: a configuration has at most 1,048,576 characters"),
+    ("a: 1\n" + " " * document.LARGEST, "wharf.yaml:1:1: a configuration has at most 1,048,576 characters"),
     ('{"a":1,\n "a":2}', "wharf.yaml:2:2: 'a' stands here for the second time"),
     (
         "{a: 1}",

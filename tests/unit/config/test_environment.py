@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from wharfinger.errors import ConfigError
+
 from .conftest import Load
 
 
@@ -33,6 +37,12 @@ def test_dashes_dots_and_capitals_are_found(load: Load) -> None:
 
 def test_empty_and_foreign_variables_are_passed_by(load: Load) -> None:
     assert load("", WHARF_DATA="", WHARF_CRASH="x", WHARF_VENV_CACHE="x", HOME="/", DATA="y") == load("")
+
+
+def test_a_variable_is_mended_where_it_is_set(load: Load) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("", WHARF_DTA="/x")
+    assert caught.value.fix.startswith("correct the environment")
 
 
 def test_mistakes_name_the_variable(mistakes: Callable[..., list[str]]) -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -236,41 +237,43 @@ def test_bytes_that_cannot_be_removed_hold_up_no_others(place: Place) -> None:
     assert purges.ordered() == []
 
 
+@contextmanager
+def retaining(place: Place) -> Iterator[threading.Thread]:
+    """A Retainer at work that keeps nothing."""
+    stopped, rules = threading.Event(), {"all": Retention(transferred_days=1e-9)}
+    retainer = Retainer(place.database.catalog, place.database.purges, place.store, rules, stopped)
+    thread = threading.Thread(target=retainer.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        stopped.set()
+        thread.join(10)
+
+
+def delivered(place: Place, name: str) -> Arrival:
+    arrival = place.take(name)
+    place.database.ledger.settle([transferred(claimed(place.database.ledger))])
+    return arrival
+
+
 def test_a_retainer_tells_once_what_it_cannot_remove_and_goes_on(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger, database = place.database.ledger, place.database
-    stuck, free = place.take("stuck.csv"), place.take("free.csv")
-    ledger.settle([transferred(run) for run in ledger.claim("worker", 100, 30)])
+    stuck = delivered(place, "stuck.csv")
     path = in_the_way(place, stuck)
-    stopped = threading.Event()
-    rules = {"all": Retention(transferred_days=1e-9)}
-    retainer = Retainer(database.catalog, database.purges, place.store, rules, stopped)
-    thread = threading.Thread(target=retainer.run)
-    thread.start()
-    try:
-        wait_until("the other is purged", lambda: place.has(free) == [False])
-        time.sleep(2.5)  # two rounds more
-    finally:
-        stopped.set()
-        thread.join(10)
+    with retaining(place):
+        for n in range(3):  # each is purged by a round of its own
+            free = delivered(place, f"free{n}.csv")
+            wait_until("it is purged", partial(lambda free: place.has(free) == [False], free))
     told = [record for record in caplog.records if "cannot be purged" in record.message]
     assert len(told) == 1
     assert path.exists()
-    assert [each.file_id for each in database.purges.ordered()] == [stuck.file_id]
+    assert [each.file_id for each in place.database.purges.ordered()] == [stuck.file_id]
 
 
 def test_a_retainer_works_until_it_is_stopped(place: Place) -> None:
-    arrival = place.take("a.csv")
-    place.database.ledger.settle([transferred(claimed(place.database.ledger))])
-    stopped, database = threading.Event(), place.database
-    rules = {"all": Retention(transferred_days=1e-9)}
-    retainer = Retainer(database.catalog, database.purges, place.store, rules, stopped)
-    thread = threading.Thread(target=retainer.run)
-    thread.start()
-    try:
+    arrival = delivered(place, "a.csv")
+    with retaining(place) as thread:
         wait_until("it is purged", lambda: place.has(arrival) == [False])
-    finally:
-        stopped.set()
-        thread.join(10)
     assert not thread.is_alive()

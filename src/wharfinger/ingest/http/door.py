@@ -102,7 +102,7 @@ class Door:
         self._refusals.look()
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and tell what is not told yet."""
         self._refusals.close()
         self._finishers.shutdown()
 
@@ -111,14 +111,16 @@ class Door:
         try:
             return await self._put(request)
         except Denied as denied:
-            if (
-                denied.code != UNAVAILABLE and request.url.query
-            ):  # the one is told as an error; who has no signature has tried nothing
-                self._refusals.warn(facts(code=denied.code, why=str(denied), **_story(request)))
+            self._tell(denied, request)
             await _drain(request)
             return _document(denied.status, {"error": {"code": denied.code, "message": str(denied)}}, close=True)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody hears it
+
+    def _tell(self, denied: Denied, request: Request) -> None:
+        """In the log: but what is told there as an error already, and who has tried nothing, having no signature at all."""
+        if denied.code != UNAVAILABLE and request.url.query:
+            self._refusals.warn(facts(code=denied.code, why=str(denied), **_story(request)))
 
     async def _put(self, request: Request) -> Response:
         allowed = self._check(request)

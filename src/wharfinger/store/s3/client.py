@@ -47,9 +47,9 @@ PATIENCE_S = 20.0
 PAUSE_S = 0.1
 """Longest pause before the second try; each further one may be twice as long."""
 
-_CODE = re.compile(
-    r"<Code>(\w{1,64})</Code>|\(code: (\w{1,64})\)$", re.MULTILINE
-)  # the latter: of one of the objects to be deleted
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>|\(code: (\w{1,64})\)$", re.MULTILINE)
+"""Of an answer that is an error; of one object among those that were to be deleted."""
+
 _STATUS = re.compile(r"status: (\d{3})")
 
 
