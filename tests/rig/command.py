@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rig import warm
+
 CONFIG = """\
 data: ./data
 min_free: 1048576
@@ -62,15 +64,7 @@ class Wharf:
 
     def __call__(self, *words: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Said:
         """Run `wharf` in a pipe. Whatever happens, nobody sees a traceback."""
-        done = subprocess.run(
-            command(*words),
-            cwd=self.place,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=environment(env),
-            timeout=60,
-        )
+        done = warm.run(words, place=self.place, stdin=stdin, environment=environment(env), cold=bool(env))
         assert "Traceback" not in done.stderr + done.stdout
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rig import warm
 from rig.clients import need, ssh_options
 from wharfinger.engine.lifeline import OWNER
 
@@ -48,8 +49,9 @@ OF_GROUPS = {"ledger.advancing"}
 
 def wharf(directory: Path, *words: str, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
     """The answer of one command as JSON; raises with its stderr where it fails."""
-    command = [sys.executable, "-m", "wharfinger", "--config", str(directory / "wharf.yaml"), "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=seconds)
+    options = ("--config", str(directory / "wharf.yaml"), "--json")
+    environment = {**os.environ, **(env or {})}
+    done = warm.run([*options, *words], environment=environment, cold=bool(env), seconds=seconds)
     assert done.returncode == 0, f"wharf {' '.join(words)}: {done.returncode}: {done.stderr}{done.stdout[-2000:]}"
     return json.loads(done.stdout) if done.stdout.strip() else None
 
