@@ -1,9 +1,11 @@
 """
 A backlog of a million.
 
-So many files have arrived while nobody worked; two processes then claim and settle them, 64 at a time, until nothing is left. A
-tenth that is claimed from a long queue must take no longer than one from a short queue. No bytes are moved: how quick the workers
-are with them is the question of engine.py. Ends early, and says so, where the drain takes longer than 220 seconds.
+So many files have arrived while nobody worked; two processes then claim and settle them, 64 at a time, until nothing is left, and ask
+besides what a worker asks in each turn (paused pipelines, obsolete checkpoints) and once a second (leases, cancelled families, resumed
+pipelines, a signed checkpoint). A tenth that is claimed from a long queue must take no longer than one from a short queue. No bytes are
+moved: how quick the workers are with them is the question of engine.py. Ends early, and says so, where the drain takes longer than 220
+seconds.
 """
 
 from __future__ import annotations

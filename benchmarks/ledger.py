@@ -23,6 +23,8 @@ from stand.facts import BUCKET, arrivals, transferred
 from stand.measure import interleave, ratio, spread
 from stand.run import Bench, bench
 from wharfinger.ledger import MANY
+from wharfinger.ledger.checkpoint import signer
+from wharfinger.ledger.keyring import Keyring
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.model import Status
 
@@ -43,6 +45,7 @@ def fill(b: Bench, levels: Sequence[int]) -> dict[int, Path]:
     """Ledgers with so many done files, made on the way to the largest; and how large they are."""
     filling, made, done = b.work / "filling.db", dict[int, Path](), 0
     rows: list[tuple[str, float, float]] = []
+    sign = signer(Keyring(b.work / "signing"))
     for level in levels:
         with closing(SqliteDatabase(str(filling), tree=BUCKET)) as database:
             begun = time.perf_counter()
@@ -50,13 +53,19 @@ def fill(b: Bench, levels: Sequence[int]) -> dict[int, Path]:
                 turn(database, start, MANY)
                 b.count("filling", start, levels[-1])
             taken = time.perf_counter() - begun
+            b.tell("signed checkpoints over all histories")
+            while database.audit.checkpoint(sign, every_s=0):
+                pass
             b.report.counts[f"transferred of {level}"] = database.catalog.counts().files[Status.TRANSFERRED]
         made[level] = b.work / f"{level}.db"
         shutil.copyfile(filling, made[level])
         per_file = made[level].stat().st_size / level
         rows.append((f"{level:,}", per_file, (level - done) / taken))
         done = level
-    note = "After the last process has closed it. The rate is that of the filling itself: batches of 100, one process."
+    note = (
+        "Covered by signed checkpoints, after the last process has closed it. The rate is that of the filling itself: batches of 100, "
+        "one process."
+    )
     b.report.table("Size", ["done files", "bytes a file", "files/s while filling"], rows, note)
     b.report.aim(f"bytes of ledger a file, {levels[0]:,} files", rows[0][1], "<=", 1536, "B")
     return made

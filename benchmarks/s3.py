@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -47,7 +48,16 @@ def main() -> None:
             checksum_algorithm="SHA256",
             client_options={"allow_http": True},
         )
-        rows = [compare(b, store, bare, size, group) for size, group in ((10_240, 8), (10_240, 64), (1 << 20, 8))]
+        rows = []
+        for size, group, files in (
+            (10_240, 8, b.size(1_024, 128)),
+            (10_240, 64, b.size(1_024, 128)),
+            (1 << 20, 8, b.size(64, 8)),
+        ):
+            before = received(endpoint)
+            rows.append(compare(b, store, bare, size, group, files))
+            b.report.counts[f"{size} bytes in groups of {group}: put"] = files * b.rounds * 2
+            b.report.counts[f"{size} bytes in groups of {group}: received"] = received(endpoint) - before
         store.close()
         header = [
             "bytes",
@@ -63,16 +73,14 @@ def main() -> None:
         b.report.table("Puts", header, rows, note)
 
 
-def compare(b: Bench, store: S3Store, bare: Remote, size: int, group: int) -> Sequence[object]:
-    """One row of the report."""
-    files = b.size(1_024, 128) * 10_240 // max(size, 10_240) // group * group or group
+def compare(b: Bench, store: S3Store, bare: Remote, size: int, group: int, files: int) -> Sequence[object]:
+    """One row of the report: so many files a turn."""
     with ThreadPoolExecutor(SENDERS) as pool:
         subjects: dict[str, Callable[[int], Sample]] = {
             "ours": partial(turn, b, partial(ours, store), size, group, files),
             "obstore": partial(turn, b, partial(theirs, bare, pool), size, group, files),
         }
         samples = interleave(subjects, b.rounds, b.tell)
-    b.report.counts[f"put of {size} bytes in groups of {group}"] = files
     row: list[object] = [f"{size:,}", group]
     for n in (0, 1):
         mine, others = ([one[n] for one in samples[name]] for name in ("ours", "obstore"))
@@ -116,6 +124,12 @@ def theirs(bare: Remote, pool: ThreadPoolExecutor, puts: Sequence[Put]) -> None:
         os.unlink(one.path)
 
     list(pool.map(put, puts))
+
+
+def received(endpoint: str) -> int:
+    """How many objects the service was sent so far."""
+    with urllib.request.urlopen(endpoint, timeout=10) as answer:
+        return int(answer.read())
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""A service that answers every put at once and keeps nothing: what is left is the client's own time."""
+"""
+A service that answers every put at once and keeps nothing: what is left is the client's own time. GET answers how many objects it
+was sent.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 class Null(asyncio.Protocol):
     """HTTP/1.1, with bodies of a known length."""
 
+    objects = 0
+    """Put below objects/, by all connections."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport, self._data = cast(asyncio.WriteTransport, transport), bytearray()
@@ -26,8 +32,17 @@ class Null(asyncio.Protocol):
             whole = end + 4 + (int(length[1]) if length else 0)
             if len(self._data) < whole:
                 return
-            self._transport.write(MISSING if self._data.startswith(b"HEAD") else ANSWER)
+            self._transport.write(self._answer(bytes(self._data[: self._data.index(b"\r")])))
             del self._data[:whole]
+
+    def _answer(self, request: bytes) -> bytes:
+        if request.startswith(b"GET"):
+            said = b"%d" % Null.objects
+            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)
+        if request.startswith(b"HEAD"):
+            return MISSING
+        Null.objects += request.startswith(b"PUT") and b"/objects/" in request
+        return ANSWER
 
 
 async def serve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -35,8 +36,9 @@ def takes_an_order_for_its_deed() -> None:
 
 
 def _young(ordered: Callable[..., list[Arrival]]) -> Callable[..., list[Arrival]]:
-    began = time.time()
-    return lambda self, **page: [each for each in ordered(self, **page) if each.purge and each.purge.at >= began]
+    began = [time.time()]  # of this process
+    os.register_at_fork(after_in_child=lambda: began.append(time.time()))
+    return lambda self, **page: [each for each in ordered(self, **page) if each.purge and each.purge.at >= began[-1]]
 
 
 def leaves_families_to_whoever_cancelled() -> None:
