@@ -24,8 +24,8 @@ both may stand before the verb as well.
 - `--json` prints one JSON document: an object, or for a list an array with one element a line. Files have the same names
   everywhere: `file_id`, `source_bucket`, `destination_bucket`, `key`, `customer_id`, `upload_timestamp`,
   `transfer_timestamp`, `status`, `error_message`, ...; times are RFC 3339 in UTC, sizes are bytes.
-- What goes wrong is told in two lines on stderr, `error: CODE: what and why` and `fix: what to do next`. Should wharf itself be
-  at fault, `WHARF_DEBUG=1` shows where.
+- What goes wrong is told in two lines on stderr, `error: CODE: what and why` and `fix: what to do next`
+  ([all codes](errors.md)). Should wharf itself be at fault, `WHARF_DEBUG=1` shows where.
 - What cannot be undone asks first; `--yes` answers, `--dry-run` only looks.
 - Completion for bash: `eval "$(_WHARF_COMPLETE=bash_source wharf)"`; `zsh_source` and `fish_source` do the same there.
 """
