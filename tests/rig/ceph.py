@@ -15,9 +15,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import boto3
-import pytest
 
 from rig.buckets import CREDENTIALS
+from rig.needs import missing
 from rig.serving import free_port
 from rig.waiting import wait_until
 from wharfinger.store.s3.address import address
@@ -99,7 +99,7 @@ def gateway() -> str:
 def a_store(root: Path) -> S3Store:
     """A store in a bucket that belongs to this directory, as another process would open it."""
     if MISSING:
-        pytest.skip(f"needs Debian's radosgw, ceph-mon, ceph-osd and ceph-common: {MISSING[0]} is not there")
+        missing("radosgw", f"needs Debian's radosgw, ceph-mon, ceph-osd and ceph-common: {MISSING[0]} is not there")
     name, endpoint = f"wharf-{hashlib.sha256(str(root).encode()).hexdigest()[:20]}", gateway()
     with patch.dict(os.environ):
         del os.environ["AWS_SESSION_TOKEN"]  # the gateway knows keys alone

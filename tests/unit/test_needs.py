@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import postgres
+from rig import ceph, postgres
 from rig.needs import NEEDS
 
 ROOT = Path(__file__).parents[2]
@@ -29,5 +29,13 @@ def test_a_missing_postgres_leaves_its_tests_out_elsewhere(monkeypatch: pytest.M
         postgres.Server()
 
 
-def test_continuous_integration_needs_postgres() -> None:
-    assert f"export {NEEDS}=postgres" in (ROOT / ".ci" / "run").read_text()
+def test_a_missing_ceph_is_a_failure_where_it_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ceph, "MISSING", ["radosgw"])
+    monkeypatch.setenv(NEEDS, "radosgw")
+    with pytest.raises(pytest.fail.Exception, match="radosgw is not there"):
+        ceph.a_store(tmp_path)
+
+
+@pytest.mark.parametrize(("job", "what"), [("run", "postgres"), ("radosgw", "radosgw")])
+def test_each_job_of_continuous_integration_needs_what_it_is_for(job: str, what: str) -> None:
+    assert f"export {NEEDS}={what}" in (ROOT / ".ci" / job).read_text()
