@@ -200,7 +200,7 @@ def test_a_step_past_its_time_costs_nobody_else_a_try(yard: Yard) -> None:
 
 
 def test_a_worker_told_to_stop_finishes_what_has_begun(yard: Yard) -> None:
-    yard.land({"a": b"sleep 0.6", "b": b"fine", "c": b"fine"})
+    yard.land({"a": b"sleep 3", "b": b"fine", "c": b"fine"})
     with worker(yard, "obey", lease_s=30.0) as process:
         wait_until("it has begun", lambda: held_by(yard, "a"))
         process.terminate()
