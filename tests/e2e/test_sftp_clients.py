@@ -156,6 +156,15 @@ def test_lftp_mirrors_a_tree_and_finds_it_the_same_afterwards(server: SftpServer
     assert (same.left_only, same.right_only, same.diff_files) == ([], [], [])
 
 
+def test_lftp_makes_folders_in_folders_at_once(server: SftpServer, source: Path, tmp_path: Path) -> None:
+    lftp(server, "mkdir -p inbound/a/b/c/d; cd inbound/a/b/c/d")
+    (tmp_path / "m").mkdir()
+    random_file(tmp_path / "m" / "f", 1000)
+    lftp(server, f"mirror -R {tmp_path / 'm'} inbound/n1/n2/n3; mput -d -O inbound/p1/p2 {source}")
+    assert server.entry("inbound/n1/n2/n3/f")
+    assert [f for f in server.files() if "/p1/p2/" in f.key]
+
+
 def test_lftp_shows_why_a_name_is_refused(server: SftpServer, source: Path) -> None:
     done = lftp(server, f'put {source} -o "inbound/a\\\\\\\\b"', check=False)
     assert done.returncode != 0

@@ -237,7 +237,8 @@ class Verbs:
         if entry is not None:
             raise Refusal(Code.FAILURE, f"{request.path} exists already")
         _check_directory(above, self._tree.path(parent))
-        return Later(self._make(request, Entry(key, "dir", mtime=time.time())), about=key)
+        # lftp makes a/b while a is being made
+        return Later(self._make(request, Entry(key, "dir", mtime=time.time())), about=TREE)
 
     async def _make(self, request: codec.Mkdir, entry: Entry) -> bytes:
         if not (await self._change(lambda: self._namespace.make([entry])))[0]:
