@@ -41,6 +41,11 @@ def shown(name: str) -> str:
     return ascii(name if len(name) <= 120 else name[:117] + "...")
 
 
+def readable(text: str) -> str:
+    """`text` without what neither databases nor JSON can hold: lone surrogates, and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 def nfc(text: str) -> str:
     """The form in which names are compared (Unicode Standard Annex 15): some systems send them decomposed."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -53,6 +53,29 @@ def test_files_that_are_dropped_while_it_serves_are_delivered(sourced: Wharf) ->
     assert (sourced.place / "letters/letter").exists()
 
 
+def test_a_name_that_is_no_text_is_told_and_holds_up_no_other(sourced: Wharf) -> None:
+    odd = os.fsencode(sourced.place) + b"/drop/caf\xe9.csv"
+    with open(odd, "wb") as file:
+        file.write(b"a,b\n1,2\n")
+    process = sourced.start("serve", "--json")
+    try:
+        wait_until("it is told", lambda: "scans" in unaccounted(sourced))
+        sourced.write("drop/after.csv", "a,b\n3,4\n")
+        wait_until("the next is delivered", (sourced.place / "out/acme/inbound/after.csv").exists)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert "NAME_UNSAFE: 'caf\\udce9.csv' is not valid Unicode" in err
+    assert "could not be passed on" not in err
+    said = sourced("reconcile", "scans", "--json")
+    assert (said.code, said.json["unaccounted"]) == (5, 1)
+    assert os.path.exists(odd)
+
+
+def unaccounted(wharf: Wharf) -> list[str]:
+    return [each["source"] for each in wharf("status", "--json").json["sources"] if each["unaccounted"]]
+
+
 def settled(wharf: Wharf) -> Any:
     status = wharf("status", "--json").json
     listed = {each["source"]: (each["listed"], each["in_custody"]) for each in status["sources"]}

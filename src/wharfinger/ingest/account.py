@@ -17,7 +17,7 @@ LATE = 10
 class Problem:
     """A file that is not in custody though it ought to be, or an original that stays though it ought to go."""
 
-    file: str  # its name in the source
+    file: str  # its name in the source, as far as it is text: see `names.readable`
     code: str
     message: str
     fix: str

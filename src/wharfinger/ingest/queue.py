@@ -17,6 +17,7 @@ from urllib.parse import unquote_plus, urlsplit
 from wharfinger.errors import SourceError
 from wharfinger.ingest.account import Account
 from wharfinger.ingest.remote import client
+from wharfinger.names import readable
 
 POLL_S = 1
 """Seconds that an empty queue is waited at."""
@@ -78,7 +79,7 @@ class Queue:
     def confirm(self, account: Account) -> None:
         """A look has ended well: remove the messages heard before it, but for those on files that could not be taken."""
         failed = {self._prefix + problem.file for problem in account.problems}
-        done = [handle for handle, keys in self._heard.values() if failed.isdisjoint(keys)]
+        done = [handle for handle, keys in self._heard.values() if failed.isdisjoint(map(readable, keys))]
         self._heard.clear()  # what stays in the queue comes again
         for n in range(0, len(done), MOST):
             entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(done[n : n + MOST])]

@@ -21,7 +21,7 @@ from wharfinger.ingest.name import refuse_clash
 from wharfinger.ingest.source import Found, Source
 from wharfinger.ledger import MANY, Catalog, Database, Ledger
 from wharfinger.model import Arrival, file_id
-from wharfinger.names import shown
+from wharfinger.names import readable, shown
 from wharfinger.store import Store
 from wharfinger.store.staging import Staged, Staging
 from wharfinger.telemetry import crash
@@ -52,7 +52,8 @@ class _Look:
 
     def object(self, found: Found, error: WharfingerError, *, is_outside: bool = True) -> None:
         """Note what stands against a file."""
-        self.problems[found.name] = Problem(found.name, error.code, str(error), error.fix)
+        told = map(readable, (found.name, error.code, str(error), error.fix))
+        self.problems[found.name] = Problem(*told)
         if is_outside:
             self.outside.add(found.name)
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Round:
 class Watch:
     """
     Each source in a thread of its own, so that one that hangs holds up no other. `told` hears of every account. Trouble is logged
-    once, when it begins.
+    once, when it begins. A thread ends when it is stopped and by nothing else: files would be stranded.
     """
 
     def __init__(self, rounds: Sequence[Round], *, told: Callable[[Account], None]) -> None:
@@ -78,17 +79,30 @@ class Watch:
             if self._stopped.is_set() or now < free or not (stirred or now >= due):
                 due = free if stirred else due
                 continue
-            account = look(round.reconciler, teller.last, self._told)
+            account = look(round.reconciler, teller.last, self._tell)
             rest = (time.monotonic() - now) / SHARE
             account = replace(account, rest=rest)
             if self._stopped.is_set():
                 return  # it may have ended early: what it did not come to is neither told nor confirmed
-            self._told(account)
+            self._tell(account)
             teller.tell(account)
             if not account.error:
-                round.confirm(account)
+                with _outliving(account):
+                    round.confirm(account)
             free = now + rest
             due = max(free, now + (min(AGAIN_S, round.scan_s) if account.waiting else round.scan_s))
+
+    def _tell(self, account: Account) -> None:
+        with _outliving(account):
+            self._told(account)
+
+
+@contextmanager
+def _outliving(account: Account) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        _log.exception("source %s: what a look found could not be passed on", account.source)
 
 
 def look(reconciler: Reconciler, last: Account | None, seen: Callable[[Account], object]) -> Account:

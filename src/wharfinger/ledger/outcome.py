@@ -13,6 +13,7 @@ from wharfinger.ledger.figure import Place
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.run import HELD, QUEUED, RETRIED, UNROUTED, WAITING, Found
 from wharfinger.model import Failure, Outcome, State, Status
+from wharfinger.names import readable
 
 LEGAL: Mapping[State, frozenset[Status]] = {
     State.DONE: frozenset({Status.TRANSFERRED}),
@@ -131,11 +132,6 @@ def error(o: Outcome) -> str:
 def line(failure: Failure | None) -> str:
     """The failure as "CODE: message"; "" where there is none."""
     return f"{failure.code}: {readable(failure.message)}" if failure else ""
-
-
-def readable(text: str) -> str:
-    """`text` without what databases cannot hold: lone surrogates, and NUL."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _kind(o: Outcome) -> str:

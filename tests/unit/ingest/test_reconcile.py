@@ -12,6 +12,7 @@ import pytest
 from rig.drop import Drop
 from wharfinger.errors import LedgerError, SourceError, WharfingerError
 from wharfinger.ingest import Answers, Upload
+from wharfinger.ingest.account import accounts, record
 from wharfinger.ingest.folder import ASIDE
 from wharfinger.ingest.reconcile import TELL_S
 
@@ -123,6 +124,19 @@ def test_what_cannot_be_taken_is_unaccounted_for_and_told(drop: Drop, tmp_path: 
         ("back\\slash", "NAME_UNSAFE"),
     }
     assert all(each.fix for each in account.problems)
+
+
+def test_a_name_that_is_no_text_is_told_so_that_it_can_be_kept(drop: Drop, tmp_path: Path) -> None:
+    os.close(os.open(os.fsencode(drop.path) + b"/caf\xe9.csv", os.O_CREAT, 0o600))
+    os.mkdir(os.fsencode(drop.path) + b"/\xe9")
+    drop.write("good")
+    account = drop.look()
+    assert (account.landed, account.unaccounted) == (1, 2)
+    record(tmp_path, account)
+    assert [(each.file, each.code) for each in accounts(tmp_path)[0].problems] == [
+        ("caf\\udce9.csv", "NAME_UNSAFE"),
+        ("\\udce9", "NAME_UNSAFE"),
+    ]
 
 
 def test_a_name_that_is_a_folder_in_the_tree_is_told(drop: Drop) -> None:

@@ -81,6 +81,27 @@ def test_a_lost_event_costs_the_time_to_the_next_scan(tmp_path: Path) -> None:
         wait_until("it is taken", drop.records, seconds=10)
 
 
+def test_an_account_that_nobody_can_take_ends_no_watch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def told(_: Account) -> None:
+        raise TypeError("no account of mine")
+
+    def confirm(_: Account) -> None:
+        raise KeyError("no message of mine")
+
+    with Drop(tmp_path) as drop:
+        watch = Watch([Round(drop.reconciler, partial(stirrings, drop.path), 0.2, confirm)], told=told)
+        watch.start()
+        try:
+            for n in range(2):
+                drop.write(f"{n}.csv")
+                wait_until("it is taken", lambda n=n: len(drop.records()) > n)
+        finally:
+            watch.stop()
+            watch.join()
+    said = [str(record.exc_info and record.exc_info[1]) for record in caplog.records]
+    assert {"no account of mine", "'no message of mine'"} <= {*said}
+
+
 def test_what_is_not_whole_is_looked_at_again_soon(tmp_path: Path) -> None:
     with Drop(tmp_path, complete="stable", stable_s=0.3) as drop:
         drop.write("a.csv")
