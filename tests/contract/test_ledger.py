@@ -402,6 +402,16 @@ def test_many_obsolete_checkpoints_are_told_in_parts(ledger: Ledger) -> None:
     assert parts == [100, 50]
 
 
+def test_obsolete_checkpoints_are_told_in_the_order_of_their_runs_from_any_of_these_on(ledger: Ledger) -> None:
+    ids = sorted(arrival.file_id for arrival in arrived(ledger, 5))
+    runs = ledger.claim("worker", MANY, 30)
+    ledger.extend([lease(run, checkpoint=a_checkpoint()) for run in runs], 30)
+    ledger.settle([transferred(run) for run in runs])
+    assert [each.run for each in ledger.obsolete_checkpoints()] == ids
+    assert [each.run for each in ledger.obsolete_checkpoints(after=ids[2])] == ids[3:]
+    assert ledger.obsolete_checkpoints(after=ids[4]) == []
+
+
 def test_a_stale_lease_leaves_no_checkpoint(ledger: Ledger, clock: Clock) -> None:
     arrived(ledger)
     zombie = claimed(ledger)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
@@ -15,19 +12,12 @@ from wharfinger.engine.input import Content
 from wharfinger.engine.lease import Leases
 from wharfinger.errors import LedgerError, StoreError
 from wharfinger.ledger import MANY, Ledger, outcome
-from wharfinger.model import Call, Child, Delivered, Lease
+from wharfinger.model import Call, Child, Delivered
 from wharfinger.store import Delivery, Put, Store, Target, delivery_note
 from wharfinger.telemetry import crash
-from wharfinger.telemetry.trouble import Trouble
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_trouble = Trouble(
-    logging.getLogger(__name__),
-    begins="what checkpoints kept for runs that have ended cannot be removed; it takes up room, and is tried again",
-    ends="what checkpoints kept for runs that have ended is removed again",
-)
 
 
 def deliver(executions: Sequence[Execution], targets: Mapping[str, Target]) -> None:
@@ -38,7 +28,7 @@ def deliver(executions: Sequence[Execution], targets: Mapping[str, Target]) -> N
             waiting.setdefault(destination, []).append((execution, delivery))
         execution.orders.clear()
     for destination, orders in waiting.items():
-        answers = _each(targets[destination].deliver, [delivery for _, delivery in orders])
+        answers = each(targets[destination].deliver, [delivery for _, delivery in orders])
         for (execution, _), answer in zip(orders, answers):
             if isinstance(answer, Delivered):
                 execution.delivered.append(answer)
@@ -127,25 +117,6 @@ def note(executions: Sequence[Execution], store: Store) -> None:
     crash.point("worker.noted")
 
 
-def drop_checkpoints(ledger: Ledger, store: Store) -> None:
-    """
-    Remove what checkpoints keep for runs that have ended, at most MANY of them; also where a worker was killed before it came to
-    this. What cannot be removed now is removed another time, and holds up nothing else.
-    """
-    with contextlib.suppress(LedgerError):
-        obsolete = ledger.obsolete_checkpoints()
-        answers = _each(partial(_remove, store), obsolete)
-        _trouble.tell(next((answer for answer in answers if answer), None))
-        if gone := [each for each, error in zip(obsolete, answers) if error is None]:
-            crash.point("worker.dropped")
-            ledger.drop_checkpoints(gone)
-
-
-def _remove(store: Store, obsolete: Sequence[Lease]) -> list[None]:
-    store.delete([ref for each in obsolete if each.checkpoint for ref in each.checkpoint.kept])
-    return [None] * len(obsolete)
-
-
 def _publish(executions: Sequence[Execution], store: Store) -> None:
     unkept: list[tuple[Execution, Content, Put]] = []
     for execution in executions:
@@ -153,7 +124,7 @@ def _publish(executions: Sequence[Execution], store: Store) -> None:
             unkept += [(execution, content, put) for content, put in execution.unkept()]
         except OSError as error:
             execution.fail(error)
-    answers = _each(store.put, [put for _, _, put in unkept])
+    answers = each(store.put, [put for _, _, put in unkept])
     for (execution, content, put), answer in zip(unkept, answers):
         if answer:
             execution.fail(answer)
@@ -162,10 +133,10 @@ def _publish(executions: Sequence[Execution], store: Store) -> None:
             execution.kept[put.ref] = None
 
 
-def _each(verb: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:
+def each(verb: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:
     """An answer for each; a group that fails as a whole is tried again by halves, so that only the culprit pays."""
     try:
         return [*verb(items)] if items else []
     except Exception as error:  # the process outlives a file, and its neighbours do too
         half = len(items) // 2
-        return [*_each(verb, items[:half]), *_each(verb, items[half:])] if half else [error]
+        return [*each(verb, items[:half]), *each(verb, items[half:])] if half else [error]

@@ -22,6 +22,7 @@ from wharfinger.engine.lifeline import GRACE_S
 from wharfinger.engine.plan import Plan, plan
 from wharfinger.engine.report import report
 from wharfinger.engine.scratch import Workroom, clean
+from wharfinger.engine.spent import Spent
 from wharfinger.engine.sweep import Sweeper, sweep
 from wharfinger.engine.wake import wake
 from wharfinger.errors import Busy, LedgerError, LostAnswer, Transient
@@ -92,7 +93,7 @@ class Worker:
         self._meter, self._clock, self._rand = meter, clock, rand
         self._limit = self._batch
         self._is_in_doubt = False  # about what it holds
-        self._leases = Leases(ledger, lease_s)
+        self._leases, self._spent = Leases(ledger, lease_s), Spent(ledger, store)
         self._sweep, self._checkpoint = Sweeper(ledger, hint, clock=clock), checkpoint
         self._watch = Watch(self._overrun)
         self._workroom = Workroom(store.scratch())
@@ -103,7 +104,7 @@ class Worker:
         for pipeline in self._pipelines:
             register = partial(self._ledger.register, pipeline.revision, pipeline.name, pipeline.document)
             retry.insist(register)
-        level.drop_checkpoints(self._ledger, self._store)
+        self._spent.remove()
         send, grace_s = self._hint.send, self._grace_s
         with Heartbeat(self._leases, self._watch, sweep=self._make_rounds, released=send, grace_s=grace_s):
             while not self._leases.closed:
@@ -213,7 +214,7 @@ class Worker:
         self._hint.send([run.id for run in wakes])  # its children are ready, or the next of its group
         self._leases.end()
         report(runs, outcomes, answers, self._meter, now=now)
-        level.drop_checkpoints(self._ledger, self._store)
+        self._spent.remove()
 
     def _make_rounds(self) -> None:
         """

@@ -111,8 +111,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def obsolete_checkpoints(self) -> list[Lease]:
-        """Up to `MANY` runs that have ended and still have a checkpoint, each with it: what it keeps is of no use."""
+    def obsolete_checkpoints(self, *, after: str = "") -> list[Lease]:
+        """
+        Up to `MANY` runs that have ended and still have a checkpoint, each with it: what it keeps is of no use. In the order of their
+        ids, those after the run `after`.
+        """
         ...
 
     def drop_checkpoints(self, leases: Sequence[Lease]) -> list[bool]:

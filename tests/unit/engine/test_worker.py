@@ -412,7 +412,7 @@ def test_what_cannot_be_removed_holds_nothing_else_up(yard: Yard) -> None:
     assert [listed.ref for listed in yard.store.list("checkpoints")] == [ref]
     path.rmdir()
     yard.land({"e": b"fine"})
-    worker.turn()
+    yard.worker(PIPELINES["plain"]).turn()  # another process, which was refused nothing yet
     assert yard.ledger.obsolete_checkpoints() == []
 
 

@@ -135,9 +135,9 @@ class PostgresLedger:
             return []
         return self._connections.write(lambda tx: recover.cancel_children(tx, self._now()))
 
-    def obsolete_checkpoints(self) -> list[Lease]:
+    def obsolete_checkpoints(self, *, after: str = "") -> list[Lease]:
         """See Ledger."""
-        return self._connections.read(recover.obsolete_checkpoints)
+        return self._connections.read(lambda db: recover.obsolete_checkpoints(db, after))
 
     def drop_checkpoints(self, leases: Sequence[Lease]) -> list[bool]:
         """See Ledger."""

@@ -49,7 +49,7 @@ WHERE run.id = ended.id
 _IS_OBSOLETE = (  # the condition of index run_spent, word for word
     "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued'"
 )
-_OBSOLETE = f"SELECT id, token, checkpoint, resumes FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
+_OBSOLETE = f"SELECT id, token, checkpoint, resumes FROM run WHERE {_IS_OBSOLETE} AND id > %s ORDER BY id LIMIT {MANY}"
 _DROP = f"""
 UPDATE run SET checkpoint = NULL, resumes = false FROM unnest(%s::text[], %s::bigint[]) AS dropped(id, token)
 WHERE run.id = dropped.id AND run.token = dropped.token AND {_IS_OBSOLETE} RETURNING run.id, run.token
@@ -91,9 +91,9 @@ def take_back(tx: Transaction, runs: Sequence[Found], cause: str, now_us: int) -
     figure.write(tx, tally)
 
 
-def obsolete_checkpoints(db: Transaction) -> list[Lease]:
-    """Those of up to MANY runs that have ended."""
-    found = rows(db, _OBSOLETE)
+def obsolete_checkpoints(db: Transaction, after: str) -> list[Lease]:
+    """Those of up to MANY runs that have ended, after the run `after`."""
+    found = rows(db, _OBSOLETE, after)
     return [Lease(id, token, lease.checkpoint(text, resumes)) for id, token, text, resumes in found]
 
 

@@ -130,10 +130,10 @@ class SqliteLedger:
         with self._connections.writing() as tx:
             return recover.cancel_children(tx, self._now())
 
-    def obsolete_checkpoints(self) -> list[Lease]:
+    def obsolete_checkpoints(self, *, after: str = "") -> list[Lease]:
         """See Ledger."""
         with self._connections.reading() as db:
-            return recover.obsolete_checkpoints(db)
+            return recover.obsolete_checkpoints(db, after)
 
     def drop_checkpoints(self, leases: Sequence[Lease]) -> list[bool]:
         """See Ledger."""

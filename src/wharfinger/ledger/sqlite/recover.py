@@ -38,7 +38,7 @@ _CANCEL = "UPDATE run SET owner = NULL, claimed = NULL, due = ?, state = ?, stat
 _IS_OBSOLETE = (  # the condition of index run_spent, word for word
     "checkpoint IS NOT NULL AND state <> 'ready' AND state <> 'leased' AND waits = 0 AND status <> 'queued'"
 )
-_OBSOLETE = f"SELECT id, token, checkpoint FROM run WHERE {_IS_OBSOLETE} ORDER BY id LIMIT {MANY}"
+_OBSOLETE = f"SELECT id, token, checkpoint FROM run WHERE {_IS_OBSOLETE} AND id > ? ORDER BY id LIMIT {MANY}"
 _DROP = f"UPDATE run SET checkpoint = NULL WHERE id = ? AND token = ? AND {_IS_OBSOLETE} RETURNING id"
 
 
@@ -65,9 +65,9 @@ def take_back(tx: apsw.Connection, runs: Sequence[Found], cause: str, now_us: in
     group.advance(tx, left(moves), now_us)
 
 
-def obsolete_checkpoints(db: apsw.Connection) -> list[Lease]:
-    """Those of up to MANY runs that have ended."""
-    return [Lease(id, token, row.to_checkpoint(checkpoint)) for id, token, checkpoint in rows(db, _OBSOLETE)]
+def obsolete_checkpoints(db: apsw.Connection, after: str) -> list[Lease]:
+    """Those of up to MANY runs that have ended, after the run `after`."""
+    return [Lease(id, token, row.to_checkpoint(checkpoint)) for id, token, checkpoint in rows(db, _OBSOLETE, after)]
 
 
 def drop_checkpoints(tx: apsw.Connection, leases: Sequence[Lease]) -> list[bool]:

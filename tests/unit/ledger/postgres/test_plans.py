@@ -66,7 +66,7 @@ STATEMENTS = {
     "next is ready": (group._ADVANCE, (["R"], [None])),
     "record": (f"{record.COLUMNS} {catalog._BY_TIME} WHERE f.file_id = %s", ("F",)),
     "holders": (f"{record.COLUMNS} {catalog._BY_RUN} WHERE {IS_HOLDER} ORDER BY r.grp, r.turn LIMIT %s", (20,)),
-    "obsolete": (recover._OBSOLETE, ()),
+    "obsolete": (recover._OBSOLETE, ("R",)),
     "drop": (recover._DROP, (["R"], [1])),
     "forsaken": (recover._FORSAKEN, ()),
     "kept": (purge._KEPT, (["F"],)),

@@ -20,6 +20,7 @@ LOST = "WHERE state = 'leased' AND due < ? ORDER BY due LIMIT 100"
         (f"{run._FIND} {run.NAMED}", ("[]",)),
         (f"{run._FIND} {LOST}", (1,)),
         (recover._TAKE_BACK, ("ready", "queued", 0, None, "R")),
+        (recover._OBSOLETE, ("R",)),
     ],
 )
 def test_no_statement_of_the_queue_reads_rows_that_are_done_or_not_due(
