@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
+import pkgutil
 import re
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from wharfinger.ledger import Filter, child, record, tree
+from wharfinger.ledger import Filter, account, child, postgres, record, row, tree
 from wharfinger.ledger.group import IS_HOLDER
 from wharfinger.ledger.postgres import (
     PostgresDatabase,
+    accounts,
     arrive,
     audit,
     catalog,
+    connection,
+    figure,
+    gate,
     group,
     history,
     lease,
     namespace,
     purge,
+    queue,
     rank,
     recover,
     run,
+    settle,
 )
+from wharfinger.ledger.postgres import aside as tables
 from wharfinger.ledger.postgres import child as calling
+from wharfinger.ledger.postgres import tree as trees
 from wharfinger.ledger.postgres.connection import Connections
 from wharfinger.model import State, Status
 
-SMALL = {"figure", "turn", "revision"}
+SMALL = {"figure", "turn", "revision", "gate", "audit_key", "migration", "life"}
 """A few hundred rows at most."""
+
+WHOLE: Mapping[str, str] = {f"SELECT {account.COLUMNS} FROM account ORDER BY name": "somebody wants to see every user"}
+"""Statements that may read a table from end to end, and why."""
+
+SQL = re.compile(r"[\s(]*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+TABLE = re.compile(rf"\b(FROM|INTO|JOIN|UPDATE|USING)\s+({'|'.join(tables.TABLES)})\b")
+CAST = re.compile(r"%s(?:::(\w+)\[\])?")
+EACH: Mapping[str, Any] = {"text": "R", "bigint": 1, "integer": 1, "boolean": True, "bytea": b"R"}
 
 HOW = {"owner": "o", "now": 1, "deadline": 2, "size": 3, "lane": 0, "limit": 4}
 BELOW = {"top": "a", "to": "b"}
@@ -36,6 +58,16 @@ BELOW = {"top": "a", "to": "b"}
 
 def _numbered(asked: tuple[str, list[Any]]) -> tuple[str, tuple[Any, ...]]:
     return asked[0].replace("?", "%s"), tuple(asked[1])
+
+
+def _of_postgres(sql: str) -> str:
+    """What both ledgers share, as it is sent to this one."""
+    return sql.replace("IN (?)", "= ANY(%s::text[])").replace("?", "%s")
+
+
+def _of_lists(sql: str) -> tuple[str, tuple[Any, ...]]:
+    """A statement all of whose values are lists of one."""
+    return sql, tuple([EACH[kind]] for kind in CAST.findall(sql))
 
 
 STATEMENTS = {
@@ -95,6 +127,67 @@ STATEMENTS = {
     "leaves": (audit._LEAVES, (1,)),
     "coverage": (audit._COVERAGE, (["F"],)),
     "last checkpoint": (f"{audit._CHECKPOINTS} ORDER BY n DESC LIMIT 1", ()),
+    "checkpoints": (f"{audit._CHECKPOINTS} WHERE n > %s ORDER BY n LIMIT %s", (1, 10)),
+    "waits since": (audit.WAITS_SINCE, ()),
+    "cover": _of_lists(audit._COVER),
+    "checkpoints of a file": ("SELECT checkpoint FROM audit_leaf WHERE file_id = %s ORDER BY n", ("F",)),
+    "make a checkpoint": ("INSERT INTO audit_checkpoint(n, at, signed) VALUES (%s, %s, %s)", (1, 1, "")),
+    "publish keys": _of_lists("INSERT INTO audit_key(document) SELECT * FROM unnest(%s::text[])"),
+    "keys": ("SELECT document FROM audit_key ORDER BY n", ()),
+    "settle": _of_lists(settle._SETTLE),
+    "extend": (lease._EXTEND, (1, ["R"])),
+    "keep checkpoints": _of_lists(lease._KEEP),
+    "release": _of_lists(lease._RELEASE),
+    "pause": (gate._SET, ("p", True, 1, "o")),
+    "paused": (gate._PAUSED, ()),
+    "gates": (gate._GATES, ()),
+    "resumed": (gate._RESUMED, ()),
+    "wake": _of_lists(gate._WAKE),
+    "new children": _of_lists(calling._NEW),
+    "children again": _of_lists(calling._AGAIN),
+    "calls of children": _of_lists(calling._CALLS),
+    "adopt": (calling._ADOPT, ("C", ["R"])),
+    "new files": _of_lists(arrive._FILE),
+    "new runs": _of_lists(arrive._RUN),
+    "doubt": _of_lists(arrive._DOUBT),
+    "errors of the past": ("UPDATE run SET error = %s WHERE id = %s", ("", "R")),
+    "shares": _of_lists(rank._ENTER),
+    "sums": _of_lists(figure._ADD),
+    "serve": (figure._SERVE, (1,)),
+    "all sums": ("SELECT name, sum(value)::bigint FROM figure WHERE name <> 'turn' GROUP BY name", ()),
+    "own a history": _of_lists(history._OWN),
+    "arrival": (f"SELECT file_id, {row.ARRIVAL} FROM file WHERE file_id = %s", ("F",)),
+    "file by its id's beginning": (
+        f"{record.COLUMNS} {catalog._BY_TIME} WHERE f.file_id BETWEEN %s AND %s LIMIT 2",
+        ("F", "G"),
+    ),
+    "document": ("SELECT document FROM revision WHERE revision = %s AND document IS NOT NULL LIMIT 1", ("r",)),
+    "order a purge": (purge._ORDER, (1, "o", "", ["F"])),
+    "intern": _of_lists(queue._INTERN),
+    "register": (queue._REGISTER, ("r", "p", "")),
+    "revisions": ("SELECT revision, pipeline, n FROM revision", ()),
+    "add directories": _of_lists(trees._ADD),
+    "place files": _of_lists(trees._ARRIVE),
+    "kind of a name": (namespace._KIND, ("a", "b")),
+    "make a directory": (namespace._MAKE, ("a", "b", None, 1)),
+    "keep a partial": (namespace._KEEP_PARTIAL, ("a", "b", None, "s", "u", 1, 1)),
+    "give up a partial": (namespace._UNCOVER, ("a", "b")),
+    "touch": ("UPDATE name SET mtime = %s WHERE parent = %s AND name = %s RETURNING name", (1, "a", "b")),
+    "rename": (
+        "UPDATE name SET parent = %s, name = %s, shown = %s WHERE parent = %s AND name = %s",
+        ("a", "c", None, "a", "b"),
+    ),
+    "remove": ("DELETE FROM name WHERE parent = %s AND name = %s", ("a", "b")),
+    "has children": ("SELECT 1 FROM name WHERE parent = %s LIMIT 1", ("a",)),
+    "partials": (f"{tree.ENTRY} WHERE n.staged IS NOT NULL AND n.written < %s ORDER BY n.written", (1,)),
+    "user": (f"{accounts._FIND} FOR UPDATE", ("u",)),
+    "add a user": (f"{accounts._ADD} NOTHING RETURNING name", ("u", "c", "h", "", "", False)),
+    "keep a user": (accounts._KEEP, ("u", "c", "h", "", "", False)),
+    "forget a user": ("DELETE FROM account WHERE name = %s RETURNING name", ("u",)),
+    "life": (connection._NUMBER, ()),
+    "commit's end": (connection._STATUS, ("L", "1")),
+    "migrate": ("INSERT INTO migration(version) VALUES (%s)", (1,)),
+    "version": ("SELECT coalesce(max(version), 0) FROM migration", ()),
 }
 
 
@@ -112,6 +205,28 @@ def ledger(connections: Connections, url: str) -> Connections:
 
 def scanned(lines: str) -> set[str]:
     return {line.partition("Seq Scan on ")[2].split()[0] for line in lines.splitlines() if "Seq Scan" in line}
+
+
+def written(module: ModuleType) -> Iterator[str]:
+    """The texts of a module, those within its functions too, and its constants; but none that a function makes of what it is given."""
+    yield from (text for text in vars(module).values() if isinstance(text, str))
+    parts: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.JoinedStr):
+            parts |= {*node.values}
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node not in parts:
+            try:
+                yield str(eval(compile(ast.Expression(node), "", "eval"), vars(module)))
+            except NameError:
+                continue
+
+
+def test_every_statement_is_explained_here() -> None:
+    names = [f"{postgres.__name__}.{each.name}" for each in pkgutil.iter_modules(postgres.__path__)]
+    texts = {text for name in names for text in written(importlib.import_module(name)) if SQL.match(text)}
+    statements = {_of_postgres(text).strip() for text in texts if TABLE.search(text)}
+    explained = [*(sql for sql, _ in STATEMENTS.values()), *WHOLE]
+    assert [each for each in sorted(statements) if not any(each in sql for sql in explained)] == []
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
