@@ -22,19 +22,12 @@ SELECT f.file_id, f.bucket, f.key, f.customer, f.at, r.transferred, r.status, r.
 """The columns of a record: `f` is its file, `r` the run, `v` the revision."""
 
 OLDEST = """
-SELECT min(at), (SELECT due FROM run WHERE state = 'leased' AND due IS NOT NULL ORDER BY due LIMIT 1) FROM (
-  SELECT * FROM (SELECT at FROM run WHERE status = 'uploaded' AND status <> 'transferred' AND state IN ('ready', 'behind')
-                 ORDER BY at LIMIT 1) AS uploaded
-  UNION ALL
-  SELECT * FROM (SELECT at FROM run WHERE status = 'queued' AND status <> 'transferred' AND state IN ('ready', 'behind')
-                 ORDER BY at LIMIT 1) AS queued
-  UNION ALL
-  SELECT * FROM (SELECT at FROM run WHERE status = 'processing' AND status <> 'transferred' AND state = 'ready'
-                 ORDER BY at LIMIT 1) AS processing) AS oldest
+SELECT (SELECT min(at) FROM run WHERE state IN ('ready', 'behind')),
+  (SELECT due FROM run WHERE state = 'leased' AND due IS NOT NULL ORDER BY due LIMIT 1)
 """
 """
-When the file of the oldest run arrived that is ready or behind another, and when the first lease ends; each part is the first row of a
-range of an index.
+When the file of the oldest run arrived that is ready or behind another, and when the first lease ends: each is the first row of a range of
+an index, however many runs wait for something else.
 """
 
 NEWEST = "SELECT max(version) FROM file WHERE file_id >= (SELECT substr(max(file_id), 1, 10) FROM file)"

@@ -160,11 +160,17 @@ VERSION_13 = """
 CREATE INDEX run_called ON run(file, revision) WHERE file IS NOT NULL;
 """
 
+VERSION_14 = """
+-- Runs that nothing but their turn keeps from being claimed, by the time of their file.
+CREATE INDEX run_queued ON run(at) WHERE state IN ('ready', 'behind');
+"""
+
 STEPS = (
     *(VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9, VERSION_10),
     VERSION_11,
     VERSION_12,
     VERSION_13,
+    VERSION_14,
 )
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 

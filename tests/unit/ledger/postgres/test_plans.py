@@ -295,3 +295,10 @@ def test_a_page_is_led_by_an_index(ledger: Connections, filter: Filter, index: s
     assert ("run_called" in lines) == bool(filter.pipeline), lines
     assert scanned(lines) <= SMALL, lines
     assert "  Sort" not in lines.partition("SubPlan")[0], lines
+
+
+def test_the_oldest_that_waits_is_the_first_row_of_an_index(ledger: Connections) -> None:
+    lines = plan(ledger, *STATEMENTS["oldest"])
+    assert ("run_queued" in lines, "run_due" in lines, "Limit" in lines) == (True, True, True), lines
+    assert "Filter" not in lines, lines
+    assert "Sort" not in lines, lines

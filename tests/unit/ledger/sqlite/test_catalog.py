@@ -75,3 +75,37 @@ def test_a_later_page_begins_where_the_one_before_ended_and_not_at_the_end_of_th
 
 def test_the_newest_version_is_found_without_a_scan(connections: Connections) -> None:
     assert not [step for step in plan(connections, record.NEWEST) if step.startswith("SCAN") and "file" in step]
+
+
+def test_the_oldest_that_waits_is_the_first_row_of_an_index(connections: Connections) -> None:
+    searches = [step for step in plan(connections, record.OLDEST) if " run " in step]
+    assert len(searches) == 2
+    assert searches[0] == "SEARCH run USING INDEX run_queued"
+    assert "run_due (state=?" in searches[1]
+
+
+def test_runs_that_wait_for_something_else_make_the_figures_no_dearer(connections: Connections) -> None:
+    def steps() -> int:
+        """Hundreds of instructions of SQLite's virtual machine that it takes to find the oldest."""
+        counted = 0
+
+        def count() -> bool:
+            nonlocal counted
+            counted += 1
+            return False
+
+        with connections.reading() as db:
+            db.set_progress_handler(count, 100)
+            found = rows(db, record.OLDEST)
+            db.set_progress_handler(None)
+        assert found == [(20_001, None)]
+        return counted
+
+    sql = """
+    WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n <= 20000)
+    INSERT INTO run(id, at, size, state, status, lane, rank)
+    SELECT printf('%05d', n), n, 0, iif(n > 20000, 'ready', 'waiting'), iif(n % 2, 'uploaded', 'queued'), 0, 0 FROM n
+    """
+    with connections.writing() as db:
+        db.execute(sql)
+    assert steps() <= 1
