@@ -85,6 +85,13 @@ def test_the_ledger_knows_what_has_arrived_and_nothing_else(ledger: Ledger) -> N
     assert ledger.knows([arrival.file_id, "stranger", arrival.file_id]) == [True, False, True]
 
 
+def test_the_ledger_tells_with_which_bytes_a_file_has_arrived(ledger: Ledger) -> None:
+    [arrival] = arrived(ledger)
+    assert ledger.arrive([replace(arrival, sha256="00" * 32)]) == [False]
+    assert ledger.digests([arrival.file_id, "stranger", arrival.file_id]) == [arrival.sha256, "", arrival.sha256]
+    assert ledger.digests([]) == []
+
+
 def test_an_arrival_twice_in_one_call_is_new_once(ledger: Ledger) -> None:
     first, second = an_arrival(), an_arrival()
     assert ledger.arrive([first, second, first]) == [True, True, False]

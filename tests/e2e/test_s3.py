@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -102,6 +102,28 @@ def test_nobody_waits_while_a_large_upload_by_url_is_sent_to_the_bucket(tmp_path
         sizes = {file["key"]: file["size"] for file in settled(tmp_path, 2)}
         assert sizes == {"acme/inbound/large": len(large), "acme/inbound/small": 5}
         assert len(objects(tmp_path, "inbox")) == 2
+        assert wharf(tmp_path, "store", "verify")["problems"] == []
+
+
+def test_of_two_large_bodies_for_one_url_the_first_is_kept_and_the_other_refused(tmp_path: Path) -> None:
+    bodies = {name: random.Random(name).randbytes(9 << 20) for name in ("one", "two")}
+    for name, body in bodies.items():
+        (tmp_path / name).write_bytes(body)
+    with proxied(buckets.moto()) as proxy, ExitStack() as stack:
+        store = f"store: {buckets.url(tmp_path, endpoint=proxy.endpoint)}\n"
+        prepare(tmp_path, CONFIG.replace("data: ./data\n", "data: ./data\n" + store).replace(*HTTP))
+        base = stack.enter_context(Serving(tmp_path)).ready["http"]["url"]
+        url = wharf(tmp_path, "sign", "put", "inbound/large", "--base", base)["url"]
+        is_open = threading.Event()
+        proxy.harm = lambda asked: "" if "partNumber" not in asked.path or is_open.wait(60) else "drop"
+        sending = {name: curl(tmp_path / name, url) for name in bodies}
+        with suppress(AssertionError):
+            wait_until("both are on their way", lambda: str(proxy.asked).count("?uploads") > 1, seconds=5)
+        is_open.set()
+        said = {each.communicate(timeout=60)[0]: name for name, each in sending.items()}
+        assert sorted(said) == ["201", "409"]
+        [file] = settled(tmp_path, 1)
+        assert cat(tmp_path, file["file_id"]) == bodies[said["201"]]
         assert wharf(tmp_path, "store", "verify")["problems"] == []
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wharfinger.config.order import Grouping, unordered
-from wharfinger.errors import Busy, LedgerError, StoreError, WharfingerError
+from wharfinger.errors import Busy, Corrupt, LedgerError, StoreError, WharfingerError
 from wharfinger.ledger import MANY, Ledger
 from wharfinger.model import Arrival, Group, ObjectRef
 from wharfinger.steps.sniff import HEAD, media_type
 from wharfinger.store import Put, Store
 from wharfinger.telemetry import crash
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,10 @@ def land(
 ) -> list[Arrival | WharfingerError]:
     """
     Take these uploads (at most 100) into custody: bytes durable, then arrivals committed. What is answered with an Arrival may
-    be acknowledged to its sender; an error means that this one is not in custody. Where the ledger refuses, its error is raised
-    and the objects are removed again, but for those of repeated uploads: another may have landed the same. A crash before the return
-    leaves at most objects that no ledger knows; landing the same upload again is harmless. Those of one `group` are worked on in the
-    order of this list.
+    be acknowledged to its sender; an error means that this one is not in custody: Corrupt also where its version is, with other bytes.
+    Where the ledger refuses, its error is raised and the objects are removed again, but for those of repeated uploads: another may
+    have landed the same. A crash before the return leaves at most objects that no ledger knows; landing the same upload again is
+    harmless. Those of one `group` are worked on in the order of this list.
     """
     if len(uploads) > MANY:
         raise ValueError(f"{len(uploads)} uploads at once; at most {MANY}")
@@ -75,15 +78,36 @@ def land(
     arrivals = [_arrival(bucket, upload, group(upload.customer, upload.key), now) for upload in uploads]
     stored = store.put([Put(a.ref, u.path, about(a), u.fd, u.is_prepared) for a, u in zip(arrivals, uploads)])
     crash.point("intake.stored")
+    kept = [a for a, error in zip(arrivals, stored) if error is None]
     try:
-        ledger.arrive([a for a, error in zip(arrivals, stored) if error is None])
+        new = ledger.arrive(kept)
     except LedgerError as refusal:
         own = [a for a, u, error in zip(arrivals, uploads, stored) if error is None and not u.is_repeated]
         with suppress(LedgerError, StoreError):  # whatever is in doubt stays: bytes that are not missed do no harm
             _withdraw(store, ledger, own, refusal)
         raise
     crash.point("intake.arrived")
-    return [error or a for a, error in zip(arrivals, stored)]
+    replaced = _replaced(ledger, [a for a, is_new in zip(kept, new) if not is_new])
+    return [error or replaced.get(a.ref) or a for a, error in zip(arrivals, stored)]
+
+
+def _replaced(ledger: Ledger, known: Sequence[Arrival]) -> Mapping[ObjectRef, Corrupt]:
+    """
+    What to answer for those of the arrivals `known` to the ledger already that it has with other bytes: the store took these, so they
+    lie now where those lay.
+    """
+    recorded = ledger.digests([a.file_id for a in known]) if known else ()
+    found = {
+        a.ref: Corrupt(
+            f"{a.ref} is in custody with SHA-256 {sha256}, and its object was replaced by one with {a.sha256}",
+            fix="run `wharf store verify`, and ask the sender for the file",
+        )
+        for a, sha256 in zip(known, recorded)
+        if sha256 != a.sha256
+    }
+    for error in found.values():
+        _log.error("%s; %s", error, error.fix)
+    return found
 
 
 def _withdraw(store: Store, ledger: Ledger, arrivals: Sequence[Arrival], refusal: LedgerError) -> None:

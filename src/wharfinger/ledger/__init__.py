@@ -40,6 +40,10 @@ class Ledger(Protocol):
         """Which of these files are recorded, for good: one whose `arrive` failed and that is answered with False stays unknown."""
         ...
 
+    def digests(self, files: Sequence[str]) -> list[str]:
+        """The SHA-256, in hex, that each of these files is recorded with; "" for one that is not recorded."""
+        ...
+
     def claim(self, owner: str, limit: int, lease_s: float, *, max_size: int | None = None) -> list[Run]:
         """
         Take up to `limit` due runs for `lease_s` seconds, in the order of fair rank; each claim adds one to the run's token.

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from wharfinger.errors import Busy, LedgerError
+from wharfinger.errors import Busy, Corrupt, LedgerError
 from wharfinger.ingest import Upload, land
 from wharfinger.ledger import Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
@@ -83,6 +83,21 @@ def test_bytes_that_another_may_have_landed_under_the_same_version_stay(
     with pytest.raises(Busy):
         land(store, database.ledger, "inbox", [repeated, upload(store, b"second")])
     assert [listed.ref.version for listed in store.list("inbox")] == [repeated.version]
+
+
+def test_other_bytes_in_the_place_of_those_that_are_in_custody_are_never_acknowledged(
+    store: Store, database: SqliteDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where two nodes upload to a bucket at the same time: the store knew of nothing when it took them."""
+    first = replace(upload(store, b"first"), is_repeated=True)
+    [arrival] = land(store, database.ledger, "inbox", [first])
+    assert isinstance(arrival, Arrival)
+    store.delete([arrival.ref])
+    other = replace(upload(store, b"other"), version=first.version, is_repeated=True)
+    fresh = upload(store, b"fresh")
+    answers = land(store, database.ledger, "inbox", [other, fresh])
+    assert [type(answer) for answer in answers] == [Corrupt, Arrival]
+    assert "store verify" in caplog.text
 
 
 def test_a_refusing_ledger_leaves_no_object_behind(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, TypeVar
 from urllib.parse import unquote
+from weakref import WeakValueDictionary
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -94,6 +95,9 @@ class Door:
         self._database, self._catalog = database, database.catalog
         self._customers, self._land = customers, land
         self._min_free, self._idle_s, self._clock = min_free, idle_s, clock
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = (
+            WeakValueDictionary()
+        )  # by file_id, as long as one has it or waits
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="http-finish")
         self._refusals = Throttle(_log, "an upload by URL was refused", "more uploads by URL were refused")
 
@@ -129,9 +133,14 @@ class Door:
         async with self._staged() as staged:
             await self._receive(request, staged, allowed.max_size, promise)
             size, sha256 = await self._finish(staged)
-            if answer := self._settled(allowed, size, sha256):
-                return answer
-            return await self._take(allowed, staged, size, sha256)
+            async with self._turn(allowed):
+                if answer := self._settled(allowed, size, sha256):
+                    return answer
+                return await self._take(allowed, staged, size, sha256)
+
+    def _turn(self, allowed: Ticket) -> asyncio.Lock:
+        """Of those that use a URL at the same time, one lands, and the next finds what it has landed."""
+        return self._turns.setdefault(file_id(self._bucket, allowed.key, allowed.version), asyncio.Lock())
 
     def _check(self, request: Request) -> Ticket:
         raw, query = request.scope["raw_path"].decode("ascii"), request.scope["query_string"].decode("ascii")

@@ -27,7 +27,7 @@ SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::integer[], %s::
   %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::boolean[])
 """
 
-_KNOWN = "SELECT file_id FROM file WHERE file_id = ANY(%s::text[])"
+_KNOWN = "SELECT file_id, sha256 FROM file WHERE file_id = ANY(%s::text[])"
 
 _DOUBT = f"""
 INSERT INTO file(file_id, {row.ARRIVAL})
@@ -50,9 +50,9 @@ def arrive(tx: Transaction, arrivals: Sequence[Arrival], bucket: str, now_us: in
     return new
 
 
-def known(db: Transaction, files: Sequence[str]) -> set[str]:
-    """Those of these ids that are recorded."""
-    return {id for (id,) in rows(db, _KNOWN, [*files])}
+def known(db: Transaction, files: Sequence[str]) -> dict[str, str]:
+    """Those of these ids that are recorded, and the SHA-256 of each, in hex."""
+    return {id: digest.hex() for id, digest in rows(db, _KNOWN, [*files])}
 
 
 def unknown(tx: Transaction, files: Sequence[str]) -> set[str]:

@@ -16,7 +16,7 @@ from wharfinger.ledger.sqlite.connection import insert, many, rows
 from wharfinger.model import Arrival
 
 _FILE = f"file(file_id, {row.ARRIVAL})"
-_KNOWN = "SELECT file_id FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
+_KNOWN = "SELECT file_id, sha256 FROM file WHERE file_id IN (SELECT value FROM json_each(?))"
 
 
 def arrive(tx: apsw.Connection, arrivals: Sequence[Arrival], bucket: str, now_us: int) -> set[str]:
@@ -29,9 +29,9 @@ def arrive(tx: apsw.Connection, arrivals: Sequence[Arrival], bucket: str, now_us
     return set(new)
 
 
-def known(tx: apsw.Connection, files: Sequence[str]) -> set[str]:
-    """Those of these ids that are recorded."""
-    return {id for (id,) in rows(tx, _KNOWN, many(files))}
+def known(tx: apsw.Connection, files: Sequence[str]) -> dict[str, str]:
+    """Those of these ids that are recorded, and the SHA-256 of each, in hex."""
+    return {id: digest.hex() for id, digest in rows(tx, _KNOWN, many(files))}
 
 
 def _record(tx: apsw.Connection, arrivals: Sequence[Arrival], now_us: int) -> None:
