@@ -125,6 +125,19 @@ def test_files_are_found_by_name_pipeline_and_error(ledger: Ledger, catalog: Cat
     assert ids(catalog, error="UNROUTED") == {files[Status.UPLOADED].file_id}
 
 
+@pytest.mark.parametrize(
+    ("beginning", "finds"),
+    [("f", True), ("f" * 64, True), ("f" * 65, False), ("F", False), ("%", False), ("_" * 64, False)],
+)
+@pytest.mark.parametrize("is_own", [False, True])
+def test_a_revision_is_found_by_its_beginning_and_nothing_else(
+    ledger: Ledger, catalog: Catalog, beginning: str, finds: bool, is_own: bool
+) -> None:
+    [arrival] = arrived(ledger)
+    ledger.settle([transferred(claimed(ledger))])  # of a revision "fff..."
+    assert ids(catalog, revision=beginning, is_own=is_own) == ({arrival.file_id} if finds else set())
+
+
 def test_counts_are_the_ledger_in_figures(ledger: Ledger, catalog: Catalog) -> None:
     one_of_each(ledger)
     counts = catalog.counts()

@@ -363,6 +363,14 @@ def test_a_family_tells_which_of_its_children_delivered_other_bytes_under_one_na
     assert ledger.families([(run.id, "CALL")])[0].clash == Clash("archive", "x", "a", "c")
 
 
+def test_of_several_clashes_the_first_by_bytes_is_told_and_so_are_its_children(ledger: Ledger) -> None:
+    arrived(ledger)
+    run = parent_of(ledger, *(a_child(member) for member in ("a", "B", "c", "D")))
+    b, d, a, c = children(ledger, 4)
+    ledger.settle([delivering(a, "x", "1"), delivering(b, "x", "2"), delivering(c, "X", "3"), delivering(d, "X", "4")])
+    assert ledger.families([(run.id, "CALL")])[0].clash == Clash("archive", "X", "D", "c")
+
+
 def test_the_same_bytes_under_one_name_and_others_under_others_clash_with_nothing(ledger: Ledger) -> None:
     arrived(ledger)
     run = parent_of(ledger, *THREE)

@@ -77,12 +77,16 @@ ORDER BY state, id LIMIT {TROUBLES}
 """  # noqa: S608
 OUTPUTS = f"SELECT output FROM run WHERE parent = ? AND call = ? AND output <> '[]' ORDER BY id LIMIT {MANY}"  # noqa: S608
 CLASH = """
-SELECT d.value ->> 'destination', d.value ->> 'key', min(r.input), max(r.input) FROM run r, {deliveries}
+SELECT (d.value ->> 'destination') COLLATE {bytewise}, (d.value ->> 'key') COLLATE {bytewise},
+  min(r.input COLLATE {bytewise}), max(r.input COLLATE {bytewise}) FROM run r, {deliveries}
 WHERE r.parent = ? AND r.call = ? AND r.output <> '[]'
 GROUP BY d.value ->> 'destination', d.value ->> 'bucket', d.value ->> 'key'
 HAVING count(DISTINCT r.id) > 1 AND count(DISTINCT d.value ->> 'sha256') > 1 ORDER BY 1, 2 LIMIT 1
 """
-"""What a family is made of; `deliveries` are the elements of the JSON array `r.output`, each as `d.value`."""
+"""
+What a family is made of; `deliveries` are the elements of the JSON array `r.output`, each as `d.value`, `bytewise` is the collation that
+compares bytes.
+"""
 
 
 def family(

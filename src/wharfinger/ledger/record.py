@@ -63,13 +63,17 @@ def conditions(
 
 
 def _done_by(filter: Filter, called: bool) -> tuple[str, Sequence[Any]]:
-    asked = {"pipeline = ?": filter.pipeline, "revision LIKE ?": f"{filter.revision}%" if filter.revision else ""}
-    given = {condition: value for condition, value in asked.items() if value}
-    own, of_child = (" AND ".join(f"{table}.{condition}" for condition in given) for table in ("v", "k"))
+    asked: dict[str, Sequence[Any]] = {}
+    if filter.pipeline:
+        asked["{0}.pipeline = ?"] = [filter.pipeline]
+    if filter.revision:
+        asked["substr({0}.revision, 1, length(?)) = ?"] = [filter.revision] * 2
+    own, of_child = (" AND ".join(asked).format(table) for table in ("v", "k"))
+    given = [value for values in asked.values() for value in values]
     if not called:
-        return own, [*given.values()]
+        return own, given
     child = f"SELECT 1 FROM run c JOIN revision k ON k.n = c.revision WHERE c.file = f.file_id AND {of_child}"
-    return f"({own} OR EXISTS ({child}))", [*given.values()] * 2
+    return f"({own} OR EXISTS ({child}))", given * 2
 
 
 def rest(filter: Filter, after: str) -> Filter:

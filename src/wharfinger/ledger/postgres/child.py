@@ -34,7 +34,7 @@ FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %
 
 _CALLS = "SELECT id, call FROM run WHERE id = ANY(%s::text[])"
 _ADOPT = "UPDATE run SET call = %s WHERE id = ANY(%s::text[])"
-CLASH = shared.CLASH.format(deliveries="json_array_elements(r.output::json) AS d(value)")
+CLASH = shared.CLASH.format(deliveries="json_array_elements(r.output::json) AS d(value)", bytewise='"C"')
 _FILES = "SELECT file_id, customer, at FROM file WHERE file_id = ANY(%s::text[])"
 _MORE = """
 UPDATE run SET waits = waits + more.n FROM unnest(%s::text[], %s::integer[]) AS more(id, n) WHERE run.id = more.id

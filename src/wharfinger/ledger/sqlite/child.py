@@ -30,7 +30,7 @@ WHERE id = ?
 
 _CALLS = f"SELECT id, call FROM run {NAMED}"
 _ADOPT = f"UPDATE run SET call = ? {NAMED}"
-_CLASH = shared.CLASH.format(deliveries="json_each(r.output) AS d")
+_CLASH = shared.CLASH.format(deliveries="json_each(r.output) AS d", bytewise="BINARY")
 _MORE = "UPDATE run SET waits = waits + ? WHERE id = ?"
 _FEWER = "UPDATE run SET waits = waits - ? WHERE id = ?"
 _RESUME = f"UPDATE run SET {UNCLAIMED}, state = 'ready', status = 'queued', rank = ? WHERE id = ?"
