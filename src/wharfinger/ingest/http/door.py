@@ -129,12 +129,12 @@ class Door:
     async def _put(self, request: Request) -> Response:
         allowed = self._check(request)
         promise = self._read_headers(request, allowed)
-        self._admit(allowed, promise)
+        await self._look_up(self._admit, allowed, promise)
         async with self._staged() as staged:
             await self._receive(request, staged, allowed.max_size, promise)
             size, sha256 = await self._finish(staged)
             async with self._turn(allowed):
-                if answer := self._settled(allowed, size, sha256):
+                if answer := await self._look_up(self._settled, allowed, size, sha256):
                     return answer
                 return await self._take(allowed, staged, size, sha256)
 
@@ -179,6 +179,13 @@ class Door:
             raise Denied(409, exc.code, str(exc)) from exc
         if shutil.disk_usage(self._store.staging).free - (promise.size or 0) < self._min_free:
             raise _no_room()
+
+    async def _look_up(self, look: Callable[..., T], *args: object) -> T:
+        """What `look` answers, in a thread: the ledger and the disk may be slow, or away."""
+        try:
+            return await asyncio.to_thread(look, *args)
+        except (WharfingerError, OSError) as exc:
+            raise self._trouble(exc) from exc
 
     @asynccontextmanager
     async def _staged(self) -> AsyncIterator[Staged]:
@@ -267,7 +274,7 @@ class Door:
     async def _aside(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._finishers, work, *args)
 
-    def _trouble(self, error: WharfingerError) -> Denied:
+    def _trouble(self, error: Exception) -> Denied:
         """The machine's own trouble is for the log, not for strangers."""
         _log.error("an upload by URL failed", exc_info=error)
         return Denied(503, UNAVAILABLE, "the file is not in custody; send it again later")
