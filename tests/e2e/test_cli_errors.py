@@ -180,3 +180,29 @@ def test_what_cannot_be_asked_ends_with_2(wharf: Wharf, words: tuple[str, ...], 
 def test_check_reads_urls_as_what_opens_them_does(wharf: Wharf, line: str) -> None:
     wharf.write("wharf.yaml", f"{CONFIG}{line}\n")
     assert "secret" not in wharf.refused("check", code="CONFIG_INVALID", exit=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"), [("s3://a/daily", "is no name of a bucket"), ("s3://", "sources.daily.bucket: ")]
+)
+@pytest.mark.parametrize("verb", ["check", "serve"])
+def test_a_source_whose_bucket_cannot_be_is_refused_before_anything_starts(
+    wharf: Wharf, verb: str, url: str, said: str
+) -> None:
+    wharf.write("wharf.yaml", f"{CONFIG}sources: {{daily: {{bucket: '{url}', customer: acme}}}}\n")
+    assert said in wharf.refused(verb, code="CONFIG_INVALID", exit=1)
+
+
+def test_who_cannot_look_first_is_not_told_to(wharf: Wharf) -> None:
+    assert "--dry-run" not in wharf.refused("signing", "rotate", code="USAGE", exit=2)
+
+
+def test_check_tells_which_pipeline_delivers_nothing(wharf: Wharf) -> None:
+    wharf.write(
+        "wharf.yaml",
+        f"{CONFIG}  sums:\n    steps: [checksum]\n  calls:\n    steps: [{{pipeline: tables}}]\n  idle:\n    steps: [{{pipeline: sums}}]\n",
+    )
+    said = wharf("check")
+    assert said.code == 0, said.err
+    assert [line.split("'")[1] for line in said.err.splitlines() if "delivers nothing" in line] == ["sums", "idle"]
+    assert [row["delivers"] for row in wharf("check", "--json").json["pipelines"]] == [True, True, False, True, False]

@@ -41,6 +41,7 @@ def entry(
     local_name: bytes | None = None,
     offset: int = 0,
     packed_size: int | None = None,
+    creator: int = 0,
 ) -> tuple[bytes, bytes]:
     """A local header with its data, and the line of the directory (APPNOTE 4.3.7 and 4.3.12); either may lie as asked."""
     packed = raw_deflate(data) if method == 8 else data
@@ -51,7 +52,7 @@ def entry(
     inside = name if local_name is None else local_name
     local = b"PK\x03\x04" + common + struct.pack("<HH", len(inside), 0) + inside + packed
     tail = struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0, offset)
-    return local, b"PK\x01\x02" + struct.pack("<H", 20) + common + tail + name
+    return local, b"PK\x01\x02" + struct.pack("<BB", 20, creator) + common + tail + name
 
 
 def archive(local: bytes, directory: list[bytes], *, comment: bytes = b"") -> bytes:

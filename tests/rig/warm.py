@@ -53,7 +53,7 @@ def run(
         fed.write(stdin)
         fed.seek(0)
         door = _ready(given)
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             with theirs:
                 request = json.dumps([list(words), str(place or Path.cwd())]).encode()

@@ -1,6 +1,7 @@
 """The composition root: settings in, one wired process out. The only room that knows every room; a module for each process."""
 
 from wharfinger.app.backends import (
+    check_sources,
     check_urls,
     comparisons,
     copy_ledger,
@@ -27,6 +28,7 @@ from wharfinger.app.worker import work
 __all__ = [
     "bind",
     "check_installed",
+    "check_sources",
     "check_urls",
     "comparisons",
     "copy_ledger",

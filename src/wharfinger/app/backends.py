@@ -177,6 +177,14 @@ def open_source(name: str, place: Source) -> Folder | Bucket:
         raise ConfigError(text, code=exc.code, fix=exc.fix) from exc
 
 
+def check_sources(settings: Settings) -> None:
+    """Raises ConfigError for a source that cannot be looked at here: its URL has a mistake, or its library is missing. Nobody is asked."""
+    for name, place in settings.sources.items():
+        open_source(name, place)
+        if place.queue:
+            open_queue(place)
+
+
 def open_queue(place: Source) -> Queue:
     """Where S3 tells what comes into the bucket of this source."""
     from wharfinger.ingest.queue import Queue

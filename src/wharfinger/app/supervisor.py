@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wharfinger.app import process
-from wharfinger.app.backends import open_database, open_hint, open_keyring, open_store
+from wharfinger.app.backends import check_sources, open_database, open_hint, open_keyring, open_store
 from wharfinger.app.http import check_http
 from wharfinger.app.metrics import forget_figures
 from wharfinger.engine.presence import alone, present
@@ -53,6 +53,7 @@ def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
         _check_host_keys(settings.listeners.sftp, settings.data)
     if settings.listeners.http:
         check_http(settings.listeners.http, settings.data)
+    check_sources(settings)
     wharf = (sys.executable, "-m", "wharfinger", "--config", str(settings.path))
     children = [
         Child(

@@ -33,14 +33,39 @@ def command(session: Session) -> None:
 
     settings = session.settings
     app.check_urls(settings)
-    rows = [_pipeline(pipeline) for pipeline in settings.pipelines]
+    app.check_sources(settings)
+    if settings.listeners.http:
+        app.check_installed()
+    delivering = _delivering(settings)
+    rows = [_pipeline(pipeline) | {"delivers": pipeline.name in delivering} for pipeline in settings.pipelines]
     if session.json:
         document({"ok": True, **dict(_summary(settings)), "pipelines": rows})
         return
     fields((name, str(value)) for name, value in _summary(settings))
     heading("Pipelines, in the order in which they are asked")
     listing(rows, PIPELINES, json=False, empty="none: every file stays where it is, unrouted")
+    for row in rows:
+        if not row["delivers"]:
+            say(f"\npipeline '{row['pipeline']}' delivers nothing: neither it nor what it calls has a step deliver")
     say("\nthe configuration is valid")
+
+
+def _delivering(settings: Settings) -> set[str]:
+    """The pipelines that bring something to a destination, by themselves or by what they call."""
+    from wharfinger.config.call import DELIVER
+
+    found: set[str] = set()
+    calls = {pipeline.name: list(_uses(pipeline)) for pipeline in settings.pipelines}
+    while more := {name for name, uses in calls.items() if name not in found and {DELIVER, *found}.intersection(uses)}:
+        found |= more
+    return found
+
+
+def _uses(pipeline: Pipeline) -> Iterator[str]:
+    from wharfinger.config.settings import BoundStep
+
+    for step in pipeline.steps:
+        yield from [step.uses] if isinstance(step, BoundStep) else (branch.pipeline for branch in step.branches)
 
 
 def _summary(settings: Settings) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -335,7 +336,7 @@ def _bucket(part: str, name: str, source: Source) -> Finding:
 def _destinations(session: Session) -> Iterator[Finding]:
     for name, destination in session.settings.destinations.items():
         try:
-            yield _destination(f"destination {name}", destination)
+            yield _destination(f"destination {name}", destination, session.settings.min_free)
         except OSError as error:
             told = problem(error)
             yield Finding(f"destination {name}", "fail", f"{told.code}: {told.message}", told.fix)
@@ -346,7 +347,7 @@ def _destinations(session: Session) -> Iterator[Finding]:
             yield Finding(f"destination {holdings.destination}", "warn", said, fix)
 
 
-def _destination(part: str, destination: Destination) -> Finding:
+def _destination(part: str, destination: Destination, least: int) -> Finding:
     if destination.directory is None:
         return Finding(part, "ok", f"the bucket {destination.bucket} of the store")
     if destination.directory.exists() and not destination.directory.is_dir():
@@ -356,7 +357,11 @@ def _destination(part: str, destination: Destination) -> Finding:
         fix = f"mkdir -p {destination.directory}"
         return Finding(part, "fail", f"the directory {destination.directory} is not there", fix)
     _try_to_write(destination.directory)
-    return Finding(part, "ok", f"{destination.directory} can be written to")
+    free = shutil.disk_usage(destination.directory).free
+    if free < least:
+        said = f"only {size(free)} free at {destination.directory}, less than `min_free`: what is larger waits"
+        return Finding(part, "warn", said, "make room there; what waits goes on by itself")
+    return Finding(part, "ok", f"{destination.directory} can be written to, {size(free)} free")
 
 
 def _clock(session: Session) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from wharfinger.cli.timeline import CHILD, timeline
 from wharfinger.cli.why import Why
 from wharfinger.cli.words import dated, number, precise, size, span, stamp
 from wharfinger.ledger import chain
-from wharfinger.model import ChildRecord, Event, FileRecord
+from wharfinger.model import ChildRecord, Event, FileRecord, Status
 
 COLUMNS = (
     Column("at", "When", right=True),
@@ -119,12 +119,17 @@ def _lines(record: FileRecord, reason: Why | None, now: float, words: Words) -> 
     yield "size", words.size(record.size)
     yield "type", record.media_type
     yield "sha256", record.sha256
-    yield "in custody", f"{record.source_bucket}/{record.key}#{record.version}"
+    yield (
+        "was in custody" if record.purged is not None else "in custody",
+        f"{record.source_bucket}/{record.key}#{record.version}",
+    )
     if record.pipeline:
         yield "pipeline", f"{record.pipeline}, revision {record.revision[:12]}"
     yield "attempts", str(record.attempts)
     for delivered in record.delivered:
         yield "delivered", f"{delivered.destination}: {delivered.bucket}/{delivered.key}, {words.size(delivered.size)}"
+    if record.status is Status.TRANSFERRED and not record.delivered:
+        yield "delivered", "nothing: no step deliver was passed"
     if more := (record.delivered_in_all or len(record.delivered)) - len(record.delivered):
         yield (
             "delivered",

@@ -56,7 +56,7 @@ def _cleared(session: Session, *, force: bool, yes: bool) -> list[User]:
     if not force:
         fix = "add --missing to record what it lacks, or --force to move it aside (it is kept), once wharf serve is stopped"
         raise UsageError(f"there is a ledger, with {many(files, 'file')}", code="LEDGER_EXISTS", fix=fix)
-    if not go_ahead(f"Move the ledger with {many(files, 'file')} aside and make a new one?", yes=yes):
+    if not go_ahead(f"Move the ledger with {many(files, 'file')} aside and make a new one?", yes=yes, can_look=False):
         raise click.Abort
     say(f"the old ledger is kept as {session.move_ledger_aside()}")
     session.database.accounts.keep(users)

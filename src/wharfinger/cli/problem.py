@@ -57,6 +57,7 @@ _SYSTEM: Mapping[int, tuple[str, str, Exit]] = {
     errno.EPERM: ("NOT_ALLOWED", "run it as the user who owns the path, or change its permissions", Exit.NOT_ALLOWED),
     errno.EROFS: ("NOT_ALLOWED", "choose a directory that can be written to", Exit.NOT_ALLOWED),
     errno.ENOENT: ("NOT_FOUND", "check the path", Exit.NOT_FOUND),
+    errno.EEXIST: ("EXISTS", "name another file, or remove this one first", Exit.USAGE),
     errno.EISDIR: ("USAGE", "name a file instead of a directory", Exit.USAGE),
     errno.ENOTDIR: ("USAGE", "check the path: a part of it is a file", Exit.USAGE),
     errno.EADDRINUSE: ("PORT_BUSY", "stop the other program, or set another port in wharf.yaml", Exit.FAILED),

@@ -58,7 +58,7 @@ def rotate(session: Session, yes: bool) -> None:
         said = f"key {newer[-1].id} has replaced this node's already"
         raise UsageError(said, fix=f"copy {NAME} from the node where `wharf signing list` says that it signs")
     before = session.keyring.public()[-1]
-    if not go_ahead(f"Replace key {before.id} by a new one? Its private half will be gone.", yes=yes):
+    if not go_ahead(f"Replace key {before.id} by a new one? Its private half will be gone.", yes=yes, can_look=False):
         raise click.Abort
     key = trust.rotate(session.keyring, session.database.audit)
     _tell(session, key, f"key {key.id} signs from now on; {before.id} is kept to check what it signed")
@@ -73,7 +73,9 @@ def begin(session: Session, yes: bool) -> None:
 
     What they signed is no longer trusted here; whoever kept a public key checks it by --key as before. Hand out the new one.
     """
-    if not go_ahead("Are the keys lost on every node? What they signed will not be trusted here.", yes=yes):
+    if not go_ahead(
+        "Are the keys lost on every node? What they signed will not be trusted here.", yes=yes, can_look=False
+    ):
         raise click.Abort
     key = trust.begin(session.place.data, session.database.audit).public()[-1]
     _tell(session, key, f"key {key.id} signs from now on")

@@ -184,5 +184,7 @@ def _place(exc: yaml.YAMLError, source: str, text: str) -> Mark:
 
 def _problem(exc: yaml.YAMLError) -> str:
     if isinstance(exc, yaml.MarkedYAMLError):
-        return f"this is no YAML: {', '.join(filter(None, (exc.problem, exc.context)))}"
+        begun = exc.problem_mark and exc.context_mark and exc.context_mark.line < exc.problem_mark.line
+        where = f" that begins in line {exc.context_mark.line + 1}" if begun else ""
+        return f"this is no YAML: {', '.join(filter(None, (exc.problem, exc.context)))}{where}"
     return f"this is no YAML: {getattr(exc, 'reason', exc)}"

@@ -243,13 +243,12 @@ def choose(root: Path, at: str) -> Snapshot:
     """The snapshot of this name, else the newest whose name begins so. Raises UsageError, StoreError."""
     there = snapshots(root)
     found = [path for path in there if path.name == at] or [path for path in there if path.name.startswith(at)]
+    if not there:
+        fix = "name the directory that wharf backup was given"
+        raise UsageError(f"{root} has no snapshots", code="NOT_FOUND", fix=fix)
     if not found:
-        names = ", ".join(path.name for path in there) or "none"
-        raise UsageError(
-            f"{root}: no such snapshot; there are: {names}",
-            code="NOT_FOUND",
-            fix="name the directory that wharf backup was given",
-        )
+        names = ", ".join(path.name for path in there)
+        raise UsageError(f"{root} has no snapshot {at}", code="NOT_FOUND", fix=f"--at with one of: {names}")
     return read(found[-1])
 
 

@@ -80,7 +80,9 @@ def _neither(source: Reader, options: Options) -> Made:
     if _claim(source.name):
         what = "is empty" if not source.size else "is neither gzip nor zip"
         code = "TYPE_MISMATCH" if source.size else "EMPTY_FILE"
-        raise Rejected(f"{shown(source.name)} {what}, although its name says so", code=code, fix=AGAIN)
+        raise Rejected(
+            f"{shown(source.name)} {what}, although its name says that it is compressed", code=code, fix=AGAIN
+        )
     if options.unless_compressed == "reject":
         raise Rejected(
             f"{shown(source.name)} is neither gzip nor zip",

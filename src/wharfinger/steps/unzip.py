@@ -11,6 +11,7 @@ import io
 import stat
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -32,7 +33,7 @@ DIRECTORY = 4 << 20
 _LOCAL = struct.Struct("<26xHH")  # APPNOTE 4.3.7: lengths of the name and of the extra field
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # APPNOTE 4.4.4: bits 0, 6 and 13
 _UTF8 = 0x800  # bit 11
-_UNIX = 3  # APPNOTE 4.4.2.2
+_UNIX, _MACOS = 3, 19  # APPNOTE 4.4.2.2
 _DOCUMENTS = frozenset({"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"})  # OOXML; ODF and EPUB; Java
 _FOREIGN = (BadZipFile, NotImplementedError, ValueError, EOFError, OverflowError, struct.error)
 
@@ -40,12 +41,27 @@ _FOREIGN = (BadZipFile, NotImplementedError, ValueError, EOFError, OverflowError
 def open_zip(source: Reader) -> ZipFile:
     """The archive's directory, not yet checked. Raises Rejected (ARCHIVE_TRUNCATED, ARCHIVE_INCONSISTENT)."""
     try:
-        return ZipFile(_Bounded(source))
+        archive = ZipFile(_Bounded(source))
     except _FOREIGN as exc:
         if not _has_end(source):
             what = f"the archive is cut off at byte {source.size:,}: its directory, which stands at the end, is missing"
             raise Rejected(what, code="ARCHIVE_TRUNCATED", fix=AGAIN) from exc
         raise _inconsistent(f"the archive's directory cannot be read: {exc}") from exc
+    for entry in archive.infolist():
+        if (
+            not entry.flag_bits & _UTF8
+            and (name := _name(entry.orig_filename.encode("cp437"), entry)) != entry.orig_filename
+        ):
+            entry.filename = entry.orig_filename = name
+    return archive
+
+
+def _name(raw: bytes, entry: ZipInfo) -> str:
+    """A name is in UTF-8 where its entry says so, else in code page 437 (APPNOTE D.1). Unix and macOS write UTF-8 and do not say so."""
+    if not entry.flag_bits & _UTF8 and entry.create_system in (_UNIX, _MACOS):
+        with suppress(UnicodeDecodeError):
+            return raw.decode()
+    return raw.decode("utf-8" if entry.flag_bits & _UTF8 else "cp437", "replace")
 
 
 def is_document(archive: ZipFile) -> bool:
@@ -154,7 +170,7 @@ def _local_header(entry: ZipInfo, source: Reader) -> tuple[int, str]:
     if entry.header_offset < 0 or len(header) < _LOCAL.size or not header.startswith(ZIP[0]):
         raise _inconsistent(f"{shown(entry.orig_filename)} does not lie where the archive's directory says")
     name_length, extra_length = _LOCAL.unpack(header)
-    name = source.read(name_length).decode("utf-8" if entry.flag_bits & _UTF8 else "cp437", "replace")
+    name = _name(source.read(name_length), entry)
     return entry.header_offset + _LOCAL.size + name_length + extra_length, name
 
 

@@ -210,3 +210,8 @@ def test_json_comes_back_as_it_was_written(value: Any, is_ascii: bool, indent: A
 @given(mappings(st.text(st.characters(max_codepoint=0xD7FF), max_size=20)))  # YAML escapes whole characters
 def test_yaml_comes_back_as_it_was_written(value: Any) -> None:
     assert parse("---\n" + json.dumps(value)).plain() == value
+
+
+def test_what_was_left_open_is_told_with_the_line_in_which_it_begins() -> None:
+    with pytest.raises(ConfigError, match="flow mapping that begins in line 2"):
+        parse("a: 1\nb: {c: 1\nd: {}\ne: f\n")

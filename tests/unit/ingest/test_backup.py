@@ -13,6 +13,7 @@ import pytest
 
 from rig.databases import claimed, transferred
 from wharfinger.engine.purge import carry_out, order
+from wharfinger.errors import UsageError
 from wharfinger.ingest import Upload, land
 from wharfinger.ingest.backup import Premises, Snapshot, back_up, choose, restore
 from wharfinger.ingest.rebuild import rebuild
@@ -126,3 +127,8 @@ def test_each_of_two_snapshots_of_one_second_is_chosen_by_its_name(installation:
         second.path,
         second.path,
     ]
+    with pytest.raises(UsageError, match="has no snapshot 1999") as caught:
+        choose(root, "1999")
+    assert first.name in caught.value.fix
+    with pytest.raises(UsageError, match="has no snapshots"):
+        choose(tmp_path, "")

@@ -63,7 +63,7 @@ def test_what_is_not_compressed_is_rejected_when_told_so(tmp_path: Path) -> None
 @pytest.mark.parametrize(("data", "code"), [(b"", "EMPTY_FILE"), (CSV, "TYPE_MISMATCH"), (b"\x1f", "TYPE_MISMATCH")])
 @pytest.mark.parametrize("name", ["a.csv.gz", "A.ZIP"])
 def test_name_that_claims_compression_must_be_true(tmp_path: Path, name: str, data: bytes, code: str) -> None:
-    with pytest.raises(Rejected, match="although its name says so") as caught:
+    with pytest.raises(Rejected, match="although its name says that it is compressed") as caught:
         testkit.run(STEP, tmp_path, {name: data})
     assert caught.value.code == code
 

@@ -55,6 +55,20 @@ def one(
     return prefix + archive(local, [line], comment=comment)
 
 
+@pytest.mark.parametrize(
+    ("raw", "creator", "name"),
+    [
+        ("März.csv".encode(), 3, "März.csv"),  # Info-ZIP on Unix
+        ("März.csv".encode(), 19, "März.csv"),  # macOS
+        ("März.csv".encode("cp437"), 0, "März.csv"),  # DOS and Windows
+        ("März.csv".encode("cp437"), 3, "März.csv"),
+        ("März.csv".encode(), 0, "März.csv".encode().decode("cp437")),
+    ],
+)
+def test_a_name_that_does_not_say_how_it_is_written(raw: bytes, creator: int, name: str) -> None:
+    assert unzipped(one(raw, creator=creator)) == (name, TEXT)
+
+
 @pytest.mark.parametrize("data", [SOUND, zipped({"in/a.csv": TEXT}, ZIP_STORED)], ids=["deflated", "stored"])
 def test_single_member_comes_out(data: bytes) -> None:
     assert unzipped(data) == ("in/a.csv", TEXT)

@@ -73,7 +73,8 @@ def show(
     total = sum(record.size for record in records) / 1e6
     say(f"\n{len(records)} files, {total:,.0f} MB, from the first upload to the last delivery in {seconds:.1f} s.")
     say(
-        f"What was delivered lies in [bold]{_near(directory / 'warehouse')}[/], everything else in [bold]{_near(directory)}[/]."
+        f"What went to the warehouse lies in [bold]{_near(directory / 'warehouse')}[/], "
+        f"the archive and all else in [bold]{_near(directory)}[/]."
     )
     _onward(say, directory, records)
     for name, became in strays.items():
