@@ -137,6 +137,7 @@ class Listener:
         self._server = await loop.create_server(
             lambda: Guarded(self._config, self._state, self._settings), sock=bound, ssl=context
         )
+        self._rounds = loop.create_task(self._look())
 
     async def close(self) -> None:
         """Accept nobody more, answer what has begun, and hang up."""

@@ -1,10 +1,11 @@
-"""The HTTP listener in this process: what it says where the machine fails."""
+"""The HTTP listener in this process: what it says where the machine fails, and what it tells the log by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import apsw
+import pytest
 
+from rig.waiting import wait_until
 from wharfinger.config.settings import Customer, Http
 from wharfinger.ingest import land
 from wharfinger.ingest.http import server, ticket
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.store.local import LocalStore
 from wharfinger.store.versions import Versions
+from wharfinger.telemetry import throttle
 
 T = TypeVar("T")
 
@@ -80,3 +84,19 @@ def test_a_ledger_or_a_disk_that_fails_is_trouble_of_ours_and_passes(tmp_path: P
         return [*answers, put(address, sign(tmp_path, "d"))]
 
     assert beside(tmp_path, work) == [(201, ""), (503, "UNAVAILABLE"), (503, "UNAVAILABLE"), (201, "")]
+
+
+def test_the_count_of_refused_uploads_is_told_also_where_nothing_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(throttle, "WINDOW_S", 0.5)
+    monkeypatch.setattr(server, "WINDOW_S", 0.1)
+    monkeypatch.setattr(throttle, "MOST", 1)
+
+    def work(address: str) -> None:
+        for _ in range(3):
+            assert put(address, "/put/acme/a?signature=no") == (403, "URL_REFUSED")
+        wait_until("the rest is told", lambda: "more uploads by URL were refused" in caplog.messages, seconds=5)
+
+    with caplog.at_level(logging.WARNING):
+        beside(tmp_path, work)
