@@ -184,7 +184,7 @@ def _place(exc: yaml.YAMLError, source: str, text: str) -> Mark:
 
 def _problem(exc: yaml.YAMLError) -> str:
     if isinstance(exc, yaml.MarkedYAMLError):
-        begun = exc.problem_mark and exc.context_mark and exc.context_mark.line < exc.problem_mark.line
-        where = f" that begins in line {exc.context_mark.line + 1}" if begun else ""
+        problem, context = exc.problem_mark, exc.context_mark
+        where = f" that begins in line {context.line + 1}" if problem and context and context.line < problem.line else ""
         return f"this is no YAML: {', '.join(filter(None, (exc.problem, exc.context)))}{where}"
     return f"this is no YAML: {getattr(exc, 'reason', exc)}"
