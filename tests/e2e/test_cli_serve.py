@@ -194,6 +194,16 @@ def test_one_serves_at_a_time_with_a_data_directory(wharf: Wharf) -> None:
         assert "sftp" in ready(process)
 
 
+def test_a_machine_that_neither_receives_nor_works_has_nothing_to_serve(wharf: Wharf) -> None:
+    text = re.sub(r"^workers:.*\n", "", (wharf.place / "wharf.yaml").read_text(), flags=re.MULTILINE)
+    wharf.write("wharf.yaml", f"{text}workers: {{count: 0}}\n")
+    with serving(wharf, "--json") as process:
+        assert ready(process)["workers"] == 0
+    text = re.sub(r"^listeners:.*$", "listeners: {sftp: null}", text, flags=re.MULTILINE)
+    wharf.write("wharf.yaml", f"{text}workers: {{count: 0}}\n")
+    assert "nothing to serve" in wharf.refused("serve", code="USAGE", exit=2)
+
+
 def test_a_certificate_that_cannot_be_used_ends_serve_at_once(wharf: Wharf) -> None:
     text = (wharf.place / "wharf.yaml").read_text()
     tls = "http: {host: 127.0.0.1, port: 0, certificate: ./cert.pem, key: ./key.pem}"

@@ -68,12 +68,17 @@ def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
         Child(name, (*wharf, verb, "--fd", str(listening.fileno())), (listening.fileno(),))
         for name, verb, listening in bound
     ]
-    forget_figures(settings)
-    _forget_looks(settings)
     if settings.sources:
         children.append(Child("sources", (*wharf, "watch")))
     if settings.retention:
         children.append(Child("retention", (*wharf, "retain")))
+    if not children:
+        raise UsageError(
+            "there is nothing to serve: no listener, no source, and workers.count is 0",
+            fix=f"set workers.count, or listeners, in {settings.path}",
+        )
+    forget_figures(settings)
+    _forget_looks(settings)
     hint = open_hint(settings)
     process.note_served(settings.path, settings.data)
     with present(settings.data / "run"):

@@ -114,7 +114,7 @@ class Metrics:
 class Workers:
     """The processes that run pipelines."""
 
-    count: Annotated[int, option("How many processes.", example=4, ge=1, le=256)] = 2
+    count: Annotated[int, option("How many processes; 0: others do the work.", example=4, ge=0, le=256)] = 2
     lease_s: Annotated[
         float, option("A worker that shows no life for so long loses its files to another.", unit="s", gt=0)
     ] = 30.0

@@ -60,7 +60,7 @@ def test_mistakes_name_the_variable(mistakes: Callable[..., list[str]]) -> None:
         "WHARF_LISTENERS__SFTP__PORT: no mapping is there to set this in; edit the file instead",
         "WHARF_LISTNERS__SFTP__PORT: listners: there is no such key; did you mean 'listeners'?",
         "WHARF_MIN_FREE: a number has at most 64 characters",
-        "WHARF_WORKERS__COUNT: workers.count: expected a whole number from 1 to 256, such as 4, found the text 'many'",
+        "WHARF_WORKERS__COUNT: workers.count: expected a whole number from 0 to 256, such as 4, found the text 'many'",
         "wharf.yaml:1:19: listeners.sftp: expected a mapping or null, found the number 3",
     ]
 

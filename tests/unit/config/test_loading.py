@@ -165,7 +165,7 @@ pipelines:
         "wharf.yaml:2:1: bukcet: there is no such key; did you mean 'bucket'?",
         "wharf.yaml:3:37: listeners.sftp.prot: there is no such key; did you mean 'port'?",
         "wharf.yaml:3:55: listeners.sftp.port: expected a whole number from 0 to 65535, such as 2222, found the number 70000",
-        "wharf.yaml:4:18: workers.count: expected a whole number from 1 to 256, such as 4, found the text '2'",
+        "wharf.yaml:4:18: workers.count: expected a whole number from 0 to 256, such as 4, found the text '2'",
         "wharf.yaml:4:32: workers.lease_s: expected a number above 0, in s, found the number 0",
         "wharf.yaml:5:28: customers.acme.weight: expected a number above 0 and at most 1000, found the text 'no'",
         "wharf.yaml:5:33: customers.'b c': 'b c' is no name; expected a name of at most 64 letters, digits, '.', '_' and '-'",
