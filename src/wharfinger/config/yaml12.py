@@ -185,6 +185,8 @@ def _place(exc: yaml.YAMLError, source: str, text: str) -> Mark:
 def _problem(exc: yaml.YAMLError) -> str:
     if isinstance(exc, yaml.MarkedYAMLError):
         problem, context = exc.problem_mark, exc.context_mark
-        where = f" that begins in line {context.line + 1}" if problem and context and context.line < problem.line else ""
+        where = (
+            f" that begins in line {context.line + 1}" if problem and context and context.line < problem.line else ""
+        )
         return f"this is no YAML: {', '.join(filter(None, (exc.problem, exc.context)))}{where}"
     return f"this is no YAML: {getattr(exc, 'reason', exc)}"
