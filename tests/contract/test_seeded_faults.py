@@ -79,6 +79,7 @@ SEEDS = [
     (ledger.covers_half, "test_audit.py::test_a_checkpoint_covers_the_heads_in_the_order_of_their_files"),
     (store.takes_any_bytes, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),
     (store.takes_any_bytes_in_a_bucket, "test_store.py::test_other_bytes_under_a_name_that_is_taken_are_refused_alone"),
+    (postgres.copies_at_no_one_instant, "test_copies.py::test_a_copy_is_of_one_instant[postgres]"),
     (store.delivers_the_same_again, "test_target.py::test_delivering_again_changes_nothing"),
     (steps.turns_inputs_round, "test_step.py::test_several_inputs_are_taken_in_their_order"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -15,11 +16,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
-from rig.serving import Serving, prepare, put, sftp, wharf
+from rig import postgres
+from rig.databases import DATABASES
+from rig.serving import CONFIG, Serving, prepare, put, sftp, wharf
 from rig.waiting import wait_until
-from wharfinger.ledger import chain
+from wharfinger.ledger import Database, chain
+from wharfinger.ledger.postgres import PostgresDatabase
 from wharfinger.ledger.sqlite import SqliteDatabase
 
 pytestmark = pytest.mark.slow
@@ -27,6 +32,7 @@ pytestmark = pytest.mark.slow
 FILES = {f"f{n}.bin": os.urandom(500 + n) for n in range(30)}
 
 BACKUP = ["backup.ledger", "backup.journal", "backup.objects", "backup.named"]
+DAMAGED = {"sqlite": ["ledger.db"], "postgres": ["ledger/manifest.json", "ledger/file.csv.gz", "ledger/event.csv.gz"]}
 RESTORE = ["restore.objects", "restore.journal", "restore.ledger"]
 
 
@@ -37,11 +43,11 @@ def killed(directory: Path, point: str, *words: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.fixture(scope="module")
-def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=DATABASES)
+def delivered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation with files, all of them delivered."""
     directory = tmp_path_factory.mktemp("delivered")
-    prepare(directory)
+    prepare(directory, configuration(request.param))
     put(directory, FILES)
     with Serving(directory):
         wait_until("all are transferred", lambda: transferred(directory) == len(FILES))
@@ -51,7 +57,36 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def yard(delivered: Path, tmp_path: Path) -> Path:
     """A copy of it for one test."""
-    return Path(shutil.copytree(delivered, tmp_path / "here", ignore=shutil.ignore_patterns("*.hint")))
+    here = Path(shutil.copytree(delivered, tmp_path / "here", ignore=shutil.ignore_patterns("*.hint")))
+    if url := database_of(delivered):
+        change(here, url, postgres.database(like=url))
+    return here
+
+
+def configuration(backend: str) -> str:
+    return CONFIG if backend == "sqlite" else f"{CONFIG}ledger: {postgres.database()}\n"
+
+
+def database_of(directory: Path) -> str:
+    """The URL of its ledger; "" where that is a file."""
+    found = re.search(r"^ledger: (.+)$", (directory / "wharf.yaml").read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def change(directory: Path, word: str, other: str) -> None:
+    config = directory / "wharf.yaml"
+    config.write_text(config.read_text().replace(word, other))
+
+
+def lose_database(directory: Path) -> None:
+    """The server has lost its ledger, and an empty database stands there; a file is lost with its directory."""
+    if url := database_of(directory):
+        postgres.database(url.rpartition("/")[2])
+
+
+def ledger_of(directory: Path) -> Database:
+    url = database_of(directory)
+    return PostgresDatabase(url) if url else SqliteDatabase(directory / "data" / "ledger.db")
 
 
 def transferred(directory: Path) -> int:
@@ -59,10 +94,12 @@ def transferred(directory: Path) -> int:
 
 
 def elsewhere(directory: Path) -> Path:
-    """An empty place with the same configuration."""
+    """An empty place with the same configuration, but for a database of its own."""
     there = directory.parent / "there"
     there.mkdir()
     shutil.copy(directory / "wharf.yaml", there / "wharf.yaml")
+    if url := database_of(directory):
+        change(there, url, postgres.database())
     (there / "out").mkdir()
     return there
 
@@ -76,7 +113,7 @@ def check(directory: Path, known: Mapping[str, Mapping[str, Any]]) -> None:
     found = records(directory)
     assert {id: found[id]["sha256"] for id in known} == {id: record["sha256"] for id, record in known.items()}
     assert wharf(directory, "store", "verify")["problems"] == []
-    with closing(SqliteDatabase(directory / "data" / "ledger.db")) as database:
+    with closing(ledger_of(directory)) as database:
         for id in found:
             assert chain.verify(database.catalog.events(id)) == []
     command = [sys.executable, "-m", "wharfinger", "--config", str(directory / "wharf.yaml"), "--json", "doctor"]
@@ -114,12 +151,12 @@ def test_a_restore_that_is_killed_goes_on(point: str, yard: Path) -> None:
     check(there, records(yard))
 
 
-@pytest.fixture
-def busy(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(params=DATABASES)
+def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """An installation into which somebody sends file after file, until the test ends."""
     directory = tmp_path / "here"
     directory.mkdir()
-    prepare(directory)
+    prepare(directory, configuration(request.param))
     (directory / "sent.bin").write_bytes(b"sent again and again")
     over = threading.Event()
     with Serving(directory) as serving:
@@ -194,7 +231,9 @@ def test_keys_and_users_come_back_and_only_their_owner_may_read_them(yard: Path)
     key = "data/ssh_host_ed25519_key"
     assert (there / key).read_bytes() == (yard / key).read_bytes()
     assert (there / key).stat().st_mode & 0o077 == 0
-    assert (there / "data" / "ledger.db").stat().st_mode & 0o077 == 0
+    copies = [*root.glob("snapshots/*/ledger*"), *root.glob("snapshots/*/ledger/*")]
+    for ledger in [*copies, *(there / "data").glob("ledger.db")]:
+        assert ledger.stat().st_mode & 0o077 == 0
     assert wharf(there, "users", "list") == wharf(yard, "users", "list")
 
 
@@ -203,6 +242,7 @@ def test_a_configuration_is_brought_along_where_there_is_none(yard: Path) -> Non
     wharf(yard, "backup", str(root))
     there = elsewhere(yard)
     (there / "wharf.yaml").unlink()
+    lose_database(yard)
     wharf(there, "restore", str(root))
     assert (there / "wharf.yaml").read_bytes() == (yard / "wharf.yaml").read_bytes()
 
@@ -219,6 +259,7 @@ def test_a_configuration_in_the_data_directory_is_taken_for_no_key(yard: Path) -
     there = yard.parent / "there"
     there.mkdir()
     (keys / "host").unlink()
+    lose_database(home)
     wharf(there, "restore", str(root))
     assert (there / "wharf.yaml").read_bytes() == (home / "wharf.yaml").read_bytes()
     assert (keys / "host").read_bytes() == (home / "ssh_host_ed25519_key").read_bytes()
@@ -274,6 +315,45 @@ def test_a_place_that_is_not_empty_is_refused_and_left_as_it_is(yard: Path) -> N
     check(yard, known)
 
 
+def test_a_database_that_is_not_empty_is_refused_and_left_as_it_is(yard: Path) -> None:
+    root = yard.parent / "backup"
+    wharf(yard, "backup", str(root))
+    there = elsewhere(yard)
+    wharf(there, "users", "list")
+    before = records(yard)
+    assert "NOT_EMPTY" in refused(there, "restore", str(root))
+    assert records(there) == {}
+    assert records(yard) == before
+
+
+def test_a_copy_of_a_ledger_with_one_byte_changed_is_refused_and_nothing_is_brought_back(yard: Path) -> None:
+    root = yard.parent / "backup"
+    wharf(yard, "backup", str(root))
+    [snapshot] = (root / "snapshots").iterdir()
+    there = elsewhere(yard)
+    for name in DAMAGED["postgres" if database_of(yard) else "sqlite"]:
+        whole = (snapshot / name).read_bytes()
+        at = len(whole) // 2
+        (snapshot / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert "BACKUP_CORRUPT" in refused(there, "restore", str(root))
+        assert not (there / "data").exists()
+        (snapshot / name).write_bytes(whole)
+    wharf(there, "restore", str(root))
+    check(there, records(yard))
+
+
+@pytest.mark.parametrize("delivered", ["postgres"], indirect=True)
+def test_a_restore_that_is_killed_before_its_commit_has_left_the_database_empty(yard: Path) -> None:
+    root = yard.parent / "backup"
+    wharf(yard, "backup", str(root))
+    there = elsewhere(yard)
+    killed(there, "restore.filled", "restore", str(root))
+    with psycopg.connect(database_of(there)) as db:
+        assert db.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+    wharf(there, "restore", str(root))
+    check(there, records(yard))
+
+
 def test_an_object_that_the_store_has_lost_is_told_and_the_rest_is_backed_up(yard: Path) -> None:
     root = yard.parent / "backup"
     victim = sorted(records(yard))[0]
@@ -292,6 +372,7 @@ def test_an_object_that_has_rotted_is_not_taken_for_a_good_one(yard: Path) -> No
     assert not (root / "objects" / victim[:5] / victim[5:7] / victim).exists()
 
 
+@pytest.mark.parametrize("delivered", ["sqlite"], indirect=True)
 def test_a_ledger_that_is_damaged_makes_no_snapshot(yard: Path) -> None:
     root = yard.parent / "backup"
     ledger = yard / "data" / "ledger.db"

@@ -130,12 +130,12 @@ SEEDS = [
     ),
     (
         store.copies_without_a_look,
-        "test_backup.py::test_an_object_that_has_rotted_is_not_taken_for_a_good_one",
+        "test_backup.py::test_an_object_that_has_rotted_is_not_taken_for_a_good_one[sqlite]",
         "assert 0 != 0",
     ),
     (
         ingest.backs_up_no_keys,
-        "test_backup.py::test_keys_and_users_come_back_and_only_their_owner_may_read_them",
+        "test_backup.py::test_keys_and_users_come_back_and_only_their_owner_may_read_them[sqlite]",
         "ssh_host_ed25519_key",
     ),
 ]

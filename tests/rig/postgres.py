@@ -151,6 +151,16 @@ def schema(root: Path, server: str = "") -> str:
     return note.read_text()
 
 
+def database(name: str = "", *, like: str = "") -> str:
+    """The URL of a new database on the server that all share, empty or a copy of the one at `like`, which nobody may use meanwhile."""
+    name, url = name or f"t{uuid.uuid4().hex}", shared()
+    template = f" TEMPLATE {like.rpartition('/')[2]}" if like else ""
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        db.execute(f"CREATE DATABASE {name}{template}")
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
 def wipe(root: Path) -> None:
     """Take everything out of the database that `schema` has made for `root`."""
     url = schema(root)

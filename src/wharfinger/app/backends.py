@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from wharfinger.errors import ConfigError
-from wharfinger.ledger import Audit, Catalog, Database, Hint
+from wharfinger.ledger import Audit, Copies, Database, Hint
 from wharfinger.ledger.hint import DatagramHint
 from wharfinger.store import Store, Target, disk
 
@@ -33,7 +32,6 @@ SERVERS = {"postgresql", "s3"}
 """Schemes whose URL names a server: its backend reads it."""
 
 BACKUPS = {
-    "postgresql": ("pg_dump, made before this", "pg_restore, then wharf ledger rebuild --missing"),
     "s3": ("versions or a replica of the bucket", "its versions or its replica, where it is lost"),
 }
 """What a backup of such a server's part is, and what brings it back."""
@@ -45,7 +43,10 @@ ASIDE = {
 HINTS = {"postgresql": "wharfinger.ledger.postgres.hint:PostgresHint"}
 """Where hosts share the ledger, it wakes them all; else those of one machine wake each other."""
 
-COPIES = {"sqlite": "wharfinger.ledger.sqlite.aside:copy_to"}
+COPIES = {
+    "sqlite": "wharfinger.ledger.sqlite.copy:SqliteCopies",
+    "postgresql": "wharfinger.ledger.postgres.copy:PostgresCopies",
+}
 STORES = {"file": "wharfinger.store.local:open_url", "s3": "wharfinger.store.s3:open_url"}
 ADDRESS = "wharfinger.store.s3.address:address"
 URLS = {"postgresql": "wharfinger.ledger.postgres.url:read", "s3": ADDRESS}
@@ -87,8 +88,8 @@ def premises(settings: Settings) -> Premises:
     from wharfinger.ingest.backup import Left, Premises
 
     (scheme, at), store = _ledger(settings), _store(settings)
-    parts = (("ledger", scheme, at), ("store", urlsplit(store).scheme, store))
-    left = tuple(Left(part, url, *BACKUPS[server]) for part, server, url in parts if server in SERVERS)
+    server = urlsplit(store).scheme
+    left = (Left("store", store, *BACKUPS[server]),) if server in SERVERS else ()
     ledger = settings.data / "ledger.db" if scheme in SERVERS else Path(at)
     sftp, http = settings.listeners.sftp, settings.listeners.http
     keys = (*(sftp.host_keys if sftp else ()), *((http.secret, http.certificate, http.key) if http else ()))
@@ -96,18 +97,10 @@ def premises(settings: Settings) -> Premises:
     return Premises(settings.data, ledger, store_path(settings), settings.path, others, left)
 
 
-def copy_ledger(settings: Place, target: Path) -> None:
-    """A copy of the ledger as it is now, as a new file; it may be in use."""
-    scheme, path = _ledger(settings)
-    _load(COPIES[scheme])(path, target)
-
-
-@contextmanager
-def look_into(settings: Place, copy: Path) -> Iterator[Catalog]:
-    """A copy that `copy_ledger` made."""
-    scheme, _ = _ledger(settings)
-    with closing(cast(Database, _load(LEDGERS[scheme])(str(copy), tree=settings.bucket))) as database:
-        yield database.catalog
+def open_copies(settings: Place) -> Copies:
+    """What copies the ledger as a whole, and brings it back."""
+    scheme, place = _ledger(settings)
+    return cast(Copies, _load(COPIES[scheme])(place))
 
 
 def open_store(settings: Place) -> Store:

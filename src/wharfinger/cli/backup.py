@@ -1,10 +1,9 @@
-"""`wharf backup`: a copy of all that is in files of this machine, made while everything runs."""
+"""`wharf backup`: a copy of the ledger and of all that is in files of this machine, made while everything runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import click
@@ -30,8 +29,7 @@ def command(session: Session, directory: Path, listed: bool) -> int:
     again. Every file in the snapshot's ledger is looked up among the copied objects, and every object that is copied is held
     against its SHA-256. Interrupted, it leaves the earlier snapshots as they are; call it again.
 
-    A ledger on Postgres and a store in a bucket are not copied: the snapshot has the other parts, and the answer names what
-    others must back up, and how.
+    A store in a bucket is not copied: the snapshot has the other parts, and the answer names what others must back up, and how.
     """
     if listed:
         return _list(session, directory)
@@ -44,8 +42,7 @@ def command(session: Session, directory: Path, listed: bool) -> int:
         made = back_up_to(
             premises,
             directory.absolute(),
-            copy_ledger=partial(app.copy_ledger, settings),
-            look=partial(app.look_into, settings),
+            app.open_copies(settings),
             seen=advance,
         )
     if session.json:
@@ -66,10 +63,8 @@ def command(session: Session, directory: Path, listed: bool) -> int:
 
 
 def _parts(made: Snapshot) -> Iterator[str]:
-    left = {each.part for each in made.left}
-    if "ledger" not in left:
-        yield many(made.files, "record")
-    if "store" not in left:
+    yield many(made.files, "record")
+    if all(left.part != "store" for left in made.left):
         yield f"{many(made.objects, 'object')} ({size(made.bytes)}), {number(made.new)} of them new"
 
 

@@ -28,11 +28,12 @@ from wharfinger.store.archive import copy_file
 def command(session: Session, directory: Path, at: str) -> int:
     """Bring a backup back, where the configuration keeps its data.
 
-    Nothing may be there; a configuration is brought along where there is none. Interrupted, it goes on when it is called again.
+    Nothing may be there, nor in a database that is to be the ledger; a configuration is brought along where there is none.
+    Interrupted, it goes on when it is called again.
     Files that were acknowledged while the backup was made, after its ledger was copied, are recorded as well. What was in work
     then is done again, and what its destination holds already, byte for byte, is left untouched.
 
-    What the backup leaves to others, a ledger on Postgres or a store in a bucket, is not brought back: the answer says how to go on.
+    What the backup leaves to others, a store in a bucket, is not brought back: the answer says how to go on.
     """
     from wharfinger import app
 
@@ -40,15 +41,16 @@ def command(session: Session, directory: Path, at: str) -> int:
     _bring_configuration(session, snapshot)
     with progress("Restoring", snapshot.bytes, bytes=True) as advance:
         premises = app.premises(session.settings)
-        lost = restore_from(snapshot, premises, seen=advance)
-    late = _record_late(session) if premises.has("ledger") else 0
+        lost = restore_from(snapshot, premises, app.open_copies(session.settings), seen=advance)
+    late = _record_late(session)
     if session.json:
         found = {"snapshot": snapshot.name, "files": snapshot.files + late, "objects": snapshot.objects, "late": late}
         left = [asdict(each) for each in premises.left]
         document({**found, "lost": [str(ref) for ref in lost], "left": left})
-    records = [many(snapshot.files + late, "record")] if premises.has("ledger") else []
     objects = [many(snapshot.objects, "object")] if premises.has("store") else []
-    say(f"{', '.join([*records, *objects, 'keys and configuration'])} are back, as of {snapshot.name}")
+    say(
+        f"{', '.join([many(snapshot.files + late, 'record'), *objects, 'keys and configuration'])} are back, as of {snapshot.name}"
+    )
     if late:
         say(f"{many(late, 'file')} of these came after its ledger was copied: in line again")
     for each in premises.left:

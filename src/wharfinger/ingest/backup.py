@@ -1,15 +1,15 @@
 """
-Backups of an installation, as far as it lies in files of one machine, and back from one.
+Backups of an installation: its ledger, and whatever of it lies in files of one machine; and back from one.
 
     DIR/objects/01K1F/9Z/01K1F9Z...     every object that any snapshot needs, once
-    DIR/snapshots/NAME/ledger.db        the ledger at one instant
+    DIR/snapshots/NAME/ledger...        the ledger at one instant, as its Copies make it
     DIR/snapshots/NAME/journal/         the store's journal, taken after it: it describes every object that the ledger knows
     DIR/snapshots/NAME/keep/            the configuration, host keys and whatever else small lies in the data directory
     DIR/snapshots/NAME/manifest.json    what it holds; a snapshot has its name only when all of it is durable
     DIR/making/                         of no value: what an interrupted backup had begun
 
 Each of the three (ledger, journal, objects) speaks of what is in the next, so they are copied in this order, while everything runs.
-A ledger on a server and a store in a bucket are left to others: the manifest says so, and their places stay empty.
+A store in a bucket is left to others: the manifest says so, and its place stays empty.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from wharfinger.errors import Busy, StoreError, UsageError
-from wharfinger.ledger import MANY, Catalog, Filter
+from wharfinger.errors import Busy, Corrupt, StoreError, UsageError
+from wharfinger.ledger import Copies
 from wharfinger.model import ObjectRef
 from wharfinger.store import archive, disk
 from wharfinger.telemetry import crash
@@ -53,7 +53,7 @@ an empty place. Nothing here should be changed by hand: snapshots share the obje
 class Left:
     """A part of an installation that is no file of this machine: others back it up."""
 
-    part: str  # "ledger" or "store"
+    part: str  # "store"
     where: str  # its URL, which has no secret in it
     by: str  # what a backup of it is
     back: str  # what brings it back
@@ -64,7 +64,7 @@ class Premises:
     """Where an installation keeps things. `others` are files, perhaps elsewhere, that belong to it: keys, certificates."""
 
     data: Path
-    ledger: Path  # of no meaning where it is left
+    ledger: Path  # what begins with this name is the ledger's, and no key
     store: Path  # the spool where it is left
     configuration: Path
     others: tuple[Path, ...] = ()
@@ -89,6 +89,9 @@ class Snapshot:
     configuration: str  # where in `path` it is
     others: Mapping[str, str]  # where in `path` each is -> where it belongs
     left: tuple[Left, ...] = ()  # parts that are not in it
+    ledger: Mapping[str, str] = field(
+        default_factory=dict
+    )  # where in `path` each file of the ledger's copy is -> SHA-256, hex
 
     @property
     def name(self) -> str:
@@ -112,7 +115,7 @@ def read(path: Path) -> Snapshot:
             )
         figures = {name: said[name] for name in KEPT}
         left = tuple(Left(**each) for each in said.get("left", ()))
-        return Snapshot(path, lost=len(said["lost"]), left=left, **figures)
+        return Snapshot(path, lost=len(said["lost"]), left=left, ledger=said.get("ledger", {}), **figures)
     except (ValueError, KeyError, TypeError) as exc:
         raise StoreError(f"{manifest} is damaged: {exc!r}", fix="use another snapshot: --at NAME") from exc
 
@@ -120,17 +123,15 @@ def read(path: Path) -> Snapshot:
 def back_up(
     premises: Premises,
     root: Path,
+    ledger: Copies,
     *,
-    copy_ledger: Callable[[Path], None],
-    look: Callable[[Path], AbstractContextManager[Catalog]],
     seen: Callable[[int], object] = lambda _: None,
     clock: Callable[[], float] = time.time,
 ) -> Snapshot:
     """
-    Make a snapshot in `root` while the installation runs: `copy_ledger` puts a copy of the ledger there, `look` opens a copy for reading.
-    Neither is called where the ledger is left to others. What an earlier snapshot has copied is not copied again. A crash leaves the
+    Make a snapshot in `root` while the installation runs. What an earlier snapshot has copied is not copied again. A crash leaves the
     earlier snapshots as they are, and a repeat goes on with the objects that are there. Raises StoreError where the disk refuses, Busy
-    while another backup is made there, UsageError where it would lie in what it backs up.
+    while another backup is made there, UsageError where it would lie in what it backs up, LedgerError.
     """
     if premises.store in (root, *root.parents) or root == premises.data:
         raise UsageError(
@@ -138,17 +139,10 @@ def back_up(
         )
     disk.make_missing(str(root))
     with _alone(root):
-        return _back_up(premises, root, copy_ledger, look, seen, clock())
+        return _back_up(premises, root, ledger, seen, clock())
 
 
-def _back_up(
-    premises: Premises,
-    root: Path,
-    copy_ledger: Callable[[Path], None],
-    look: Callable[[Path], AbstractContextManager[Catalog]],
-    seen: Callable[[int], object],
-    now: float,
-) -> Snapshot:
+def _back_up(premises: Premises, root: Path, ledger: Copies, seen: Callable[[int], object], now: float) -> Snapshot:
     making, objects = _cleared(root / "making"), root / "objects"
     before = snapshots(root)
     (root / "README.txt").write_text(README)
@@ -156,9 +150,8 @@ def _back_up(
     disk.make_missing(str(root / "snapshots"))
     snapshot = making / "snapshot"
     snapshot.mkdir(0o700)
-    copied, files, lost = archive.Copied(), 0, list[ObjectRef]()
-    if premises.has("ledger"):
-        copy_ledger(snapshot / "ledger.db")
+    copied, lost = archive.Copied(), list[ObjectRef]()
+    names = ledger.copy(snapshot)
     crash.point("backup.ledger")
     if premises.has("store"):
         pages = before[-1] / "journal" if before else None
@@ -166,12 +159,8 @@ def _back_up(
         crash.point("backup.journal")
         copied = archive.copy_objects(snapshot / "journal", premises.store / "objects", objects, making, seen=seen)
         lost += copied.lost
+        lost += (ref for ref in ledger.kept(snapshot) if disk.size(archive.place(objects, ref)) != ref.size)
     kept = _keep(premises, snapshot, apart=root)
-    if premises.has("ledger"):
-        with look(snapshot / "ledger.db") as catalog:
-            files = sum(catalog.counts().files.values())
-            lost += _missing(catalog, objects) if premises.has("store") else ()
-        disk.sync_file(str(snapshot / "ledger.db"))
     lost = archive.settle_deletions(
         [*{str(ref): ref for ref in lost}.values()], premises.store / "journal", snapshot / "journal", time.time
     )
@@ -182,7 +171,8 @@ def _back_up(
         "objects": copied.objects,
         "bytes": copied.bytes,
         "new": copied.new,
-        "files": files,
+        "files": ledger.files(snapshot),
+        "ledger": {name: archive.sealed(snapshot / name) for name in names},
         "lost": [str(ref) for ref in lost],
         "configuration": kept.pop(str(premises.configuration)),
         "others": {name: path for path, name in kept.items() if name.startswith(OTHERS)},
@@ -205,15 +195,6 @@ def _finish(snapshot: Path, target: Path, manifest: Mapping[str, Any]) -> Snapsh
     crash.point("backup.named")
     shutil.rmtree(target.parent.parent / "making", ignore_errors=True)
     return read(target)
-
-
-def _missing(catalog: Catalog, objects: Path) -> Iterator[ObjectRef]:
-    """The objects that the backup does not have, of files whose bytes are kept."""
-    after = ""
-    while page := catalog.files(Filter(), limit=MANY, after=after):
-        kept = (record.ref for record in page if record.purged is None)
-        yield from (ref for ref in kept if disk.size(archive.place(objects, ref)) != ref.size)
-        after = page[-1].file_id
 
 
 def _keep(premises: Premises, snapshot: Path, *, apart: Path) -> dict[str, str]:
@@ -253,24 +234,25 @@ def choose(root: Path, at: str) -> Snapshot:
 
 
 def restore(
-    snapshot: Snapshot, premises: Premises, *, seen: Callable[[int], object] = lambda _: None
+    snapshot: Snapshot, premises: Premises, ledger: Copies, *, seen: Callable[[int], object] = lambda _: None
 ) -> Sequence[ObjectRef]:
     """
     Bring a snapshot back into an empty place: objects, journal, keys, and last the ledger, without which nothing serves. The answer are
     objects that the backup does not have, or has other bytes of. Interrupted, it is to be repeated with the same snapshot: it goes on.
-    Raises UsageError where something is there that it did not bring, or where other parts are left to others than in the snapshot.
+    Raises UsageError where something is there that it did not bring, or where other parts are left to others than in the snapshot,
+    Corrupt where the ledger's copy is not as it was.
     """
-    _check_parts(snapshot, premises)
+    _check_parts(snapshot, premises, ledger)
+    _check_ledger(snapshot)
     disk.make_missing(str(premises.data))
-    _claim(snapshot, premises)
+    _claim(snapshot, premises, ledger)
     lost = _restore_store(snapshot, premises.store, seen) if premises.has("store") else []
     for path, target in _kept(snapshot, premises):
         archive.copy_file(path, target)
     for name, elsewhere in snapshot.others.items():
         if not Path(elsewhere).exists():
             archive.copy_file(snapshot.path / name, Path(elsewhere))
-    if premises.has("ledger"):
-        archive.copy_file(snapshot.path / "ledger.db", premises.ledger)
+    ledger.restore(snapshot.path)
     crash.point("restore.ledger")
     _mark(premises).unlink()
     disk.sync_directory(str(premises.data))
@@ -290,28 +272,46 @@ def _restore_store(snapshot: Snapshot, store: Path, seen: Callable[[int], object
 
 
 def _kept(snapshot: Snapshot, premises: Premises) -> Iterator[tuple[Path, Path]]:
-    """What belongs into the data directory: where it is in the snapshot, and where it is to be."""
+    """What belongs into the data directory, but for the configuration in use: where it is in the snapshot, and where it is to be."""
     kept = snapshot.path / "keep" / "data"
     for path in sorted(kept.rglob("*")):
-        if path.is_file():
-            yield path, premises.data / path.relative_to(kept)
+        target = premises.data / path.relative_to(kept)
+        if path.is_file() and target != premises.configuration:
+            yield path, target
 
 
-def _check_parts(snapshot: Snapshot, premises: Premises) -> None:
+def _check_parts(snapshot: Snapshot, premises: Premises, ledger: Copies) -> None:
     there, here = ({left.part: left.where for left in each.left} for each in (snapshot, premises))
     for part in sorted({*there} ^ {*here}):
-        was, now = (places.get(part, "in files of the machine") for places in (there, here))
-        raise UsageError(
-            f"{snapshot.name}: the {part} was {was}, and the configuration has it {now}",
-            fix=f"name a {part} of the same kind in the configuration, or another snapshot: wharf backup DIR --list",
-        )
+        was, now = (places.get(part, "a part of the backup") for places in (there, here))
+        raise _other(snapshot, part, f"the {part} was {was}, and by the configuration it is {now}")
+    if not ledger.is_one(snapshot.path):
+        raise _other(snapshot, "ledger", "its ledger is of another kind than that of the configuration")
+
+
+def _other(snapshot: Snapshot, part: str, text: str) -> UsageError:
+    return UsageError(
+        f"{snapshot.name}: {text}",
+        fix=f"name a {part} of the same kind in the configuration, or another snapshot: wharf backup DIR --list",
+    )
+
+
+def _check_ledger(snapshot: Snapshot) -> None:
+    for name, sha256 in snapshot.ledger.items():
+        path = snapshot.path / name
+        if not path.is_file() or archive.sha256_of(path) != sha256:
+            raise Corrupt(
+                f"{path} is not what the backup has put there",
+                code="BACKUP_CORRUPT",
+                fix="use another snapshot: --at NAME",
+            )
 
 
 def _mark(premises: Premises) -> Path:
     return premises.data / "restoring"
 
 
-def _claim(snapshot: Snapshot, premises: Premises) -> None:
+def _claim(snapshot: Snapshot, premises: Premises, ledger: Copies) -> None:
     """Say durably whose place this is, if it is empty or was claimed for the same snapshot. Raises UsageError."""
     mark = _mark(premises)
     if mark.exists():
@@ -322,24 +322,19 @@ def _claim(snapshot: Snapshot, premises: Premises) -> None:
             code="NOT_EMPTY",
             fix=f"finish it with --at {mark.read_text()}, or name an empty place as `data`",
         )
-    if _is_taken(snapshot, premises):
+    if ledger.is_taken() or not archive.is_empty(premises.store / "objects") or _has_other_keys(snapshot, premises):
         raise UsageError(
-            f"{premises.data}: an installation is here",
+            f"{premises.data}: an installation is here, or its ledger is not empty",
             code="NOT_EMPTY",
-            fix="move it away, or name an empty place as `data`",
+            fix="move it away, or name empty places as `data`, `ledger` and `store`",
         )
     mark.write_text(snapshot.name)
     disk.sync_file(str(mark))
     disk.sync_directory(str(premises.data))
 
 
-def _is_taken(snapshot: Snapshot, premises: Premises) -> bool:
-    """Whether there is an installation; one whose ledger and store are elsewhere is known by other keys."""
-    if premises.has("ledger") and premises.ledger.exists():
-        return True
-    if premises.has("store"):
-        return not archive.is_empty(premises.store / "objects")
-    kept = () if premises.has("ledger") else _kept(snapshot, premises)
+def _has_other_keys(snapshot: Snapshot, premises: Premises) -> bool:
+    kept = _kept(snapshot, premises)
     return any(target.exists() and target.read_bytes() != path.read_bytes() for path, target in kept)
 
 

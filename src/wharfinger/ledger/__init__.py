@@ -10,9 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
-from wharfinger.model import Arrival, Call, ChildRecord, Event, Family, FileRecord, Lease, Outcome, Run, State, Status
+from wharfinger.model import (
+    Arrival,
+    Call,
+    ChildRecord,
+    Event,
+    Family,
+    FileRecord,
+    Lease,
+    ObjectRef,
+    Outcome,
+    Run,
+    State,
+    Status,
+)
 
 MANY = 100
 """The most elements one call of a verb may carry (DynamoDB's TransactWriteItems ends there too)."""
@@ -496,6 +510,44 @@ class Audit(Protocol):
         """
         Make public keys known to all who share the ledger (documents, see ledger.trust), and answer all that are known, oldest first.
         Where others are known and none of these is, nothing is added, but for `anew`. Safe to repeat, and by several at once.
+        """
+        ...
+
+
+class Copies(Protocol):
+    """
+    A ledger as a whole: copied while it is in use, and back from a copy. A copy is some files in a directory, beside others that are
+    none of its business.
+    """
+
+    def copy(self, folder: Path) -> list[str]:
+        """
+        Put a copy of the ledger there, as it is at one instant; the answer names its files, below `folder`, the caller makes them durable.
+        Raises LedgerError where the ledger cannot be read, StoreError where the disk refuses.
+        """
+        ...
+
+    def is_one(self, folder: Path) -> bool:
+        """Whether a copy of such a ledger is there."""
+        ...
+
+    def files(self, folder: Path) -> int:
+        """How many files a copy has on record."""
+        ...
+
+    def kept(self, folder: Path) -> Iterator[ObjectRef]:
+        """The objects of those among them whose bytes are kept."""
+        ...
+
+    def is_taken(self) -> bool:
+        """Whether anything is where the ledger has its place."""
+        ...
+
+    def restore(self, folder: Path) -> None:
+        """
+        Make what a copy holds the ledger, durably, all or nothing; leases are as they were then. To be called where nothing is, or once
+        more with the same copy, which changes nothing. Raises UsageError NOT_EMPTY where others of a server were first, Incompatible for a
+        copy of a newer version.
         """
         ...
 

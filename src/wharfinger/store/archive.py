@@ -174,6 +174,19 @@ def copy_file(source: Path, target: Path) -> None:
         raise disk.refusal(exc, f"{source} could not be copied to {target}") from exc
 
 
+def sealed(path: Path) -> str:
+    """Make a file durable, name and all; the answer is its SHA-256 (hex)."""
+    disk.sync_file(str(path))
+    disk.sync_directory(str(path.parent))
+    return sha256_of(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex."""
+    with path.open("rb", buffering=0) as file:
+        return disk.digest(file.fileno())[1]
+
+
 def is_empty(objects: Path) -> bool:
     """Whether no object is in this directory of objects."""
     return not any(files for _, _, files in os.walk(objects))

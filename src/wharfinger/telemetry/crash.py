@@ -64,6 +64,7 @@ ON_REQUEST = {
     "backup.named": "the snapshot has its name",
     "restore.objects": "the objects are back; no journal describes them",
     "restore.journal": "objects and journal are back; keys and ledger are not",
+    "restore.filled": "likewise, and a database has all rows of the ledger; they are not committed",
     "restore.ledger": "all is back; the place is still marked as unfinished",
 }
 """Likewise, of what is done when a person asks for it, or a rule of the configuration."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import Any
 
 from wharfinger.ledger.figure import Tally
-from wharfinger.ledger.postgres import arrive, connection, figure, group, lease, queue, rank, recover, schema
+from wharfinger.ledger.postgres import arrive, connection, copy, figure, group, lease, queue, rank, recover, schema
 from wharfinger.ledger.postgres.connection import Transaction
 from wharfinger.ledger.rank import Work
 
@@ -69,3 +71,15 @@ def sorts_by_language() -> None:
     """Names are in the order of a dictionary."""
     schema.STEPS = tuple(step.replace(' COLLATE "C"', "") for step in schema.STEPS)
     schema.migrate.__defaults__ = (schema.STEPS,)
+
+
+def copies_at_no_one_instant() -> None:
+    """Each table of a ledger is copied as it is when its turn comes, and before that somebody else has his."""
+    honest = copy._copy_out
+    copy._AT_ONCE = copy._AT_ONCE.replace("REPEATABLE READ", "READ COMMITTED")
+
+    def slowly(*given: Any) -> int:
+        time.sleep(0.05)
+        return honest(*given)
+
+    copy._copy_out = slowly

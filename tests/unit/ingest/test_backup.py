@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,21 +17,15 @@ from wharfinger.errors import UsageError
 from wharfinger.ingest import Upload, land
 from wharfinger.ingest.backup import Premises, Snapshot, back_up, choose, restore
 from wharfinger.ingest.rebuild import rebuild
-from wharfinger.ledger import Catalog, Filter
+from wharfinger.ledger import Filter
 from wharfinger.ledger.sqlite import SqliteDatabase
-from wharfinger.ledger.sqlite.aside import copy_to
+from wharfinger.ledger.sqlite.copy import SqliteCopies
 from wharfinger.model import Arrival
 from wharfinger.store import archive
 from wharfinger.store.local import LocalStore
 from wharfinger.store.versions import Versions
 
 fresh = Versions()
-
-
-@contextmanager
-def look(copy: Path) -> Iterator[Catalog]:
-    with closing(SqliteDatabase(copy)) as database:
-        yield database.catalog
 
 
 @dataclass
@@ -58,11 +52,13 @@ class Installation:
     def back_up(
         self, root: Path, after_ledger: Callable[[], object] = lambda: None, clock: Callable[[], float] = time.time
     ) -> Snapshot:
-        def copy_ledger(target: Path) -> None:
-            copy_to(str(self.premises.ledger), target)
-            after_ledger()
+        class Watched(SqliteCopies):
+            def copy(self, folder: Path) -> list[str]:
+                names = super().copy(folder)
+                after_ledger()
+                return names
 
-        return back_up(self.premises, root, copy_ledger=copy_ledger, look=look, clock=clock)
+        return back_up(self.premises, root, Watched(str(self.premises.ledger)), clock=clock)
 
 
 @pytest.fixture
@@ -82,7 +78,7 @@ def restored(installation: Installation, snapshot: Snapshot, tmp_path: Path) -> 
     """After a restore elsewhere: of each file whether it is known as purged, and what the store then has to complain of."""
     elsewhere = tmp_path / "elsewhere"
     premises = Premises(elsewhere, elsewhere / "ledger.db", elsewhere / "store", tmp_path / "elsewhere.yaml")
-    assert restore(snapshot, premises) == []
+    assert restore(snapshot, premises, SqliteCopies(str(premises.ledger))) == []
     with closing(SqliteDatabase(premises.ledger)) as database, closing(LocalStore(premises.store)) as store:
         rebuild(store, database, "inbox")
         records = database.catalog.files(Filter())

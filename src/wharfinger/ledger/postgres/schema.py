@@ -160,33 +160,43 @@ STEPS = (
 )
 """The step at index n leads from version n to n + 1. A step that was released is never edited."""
 
-_BEGIN = """
-BEGIN; SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/migrate', 0));
-CREATE TABLE IF NOT EXISTS migration (version integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
-"""
+BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/migrate', 0))"
+"""A transaction in which nobody else changes tables."""
+
+_VERSIONS = "CREATE TABLE IF NOT EXISTS migration (version integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
 
 
 def migrate(connections: Connections, steps: Sequence[str] = STEPS) -> None:
     """Bring the database to the latest version, whoever opens it first; all steps or none. Raises Incompatible for a newer one."""
 
     def bring_up(db: Transaction) -> None:
-        _fit(connections, db)
-        found = version(db)
-        if found == len(steps):
+        fit(connections, db)
+        if version(db) == len(steps):
             return
-        db.execute(_BEGIN, prepare=False)
-        found = version(db)
-        if found > len(steps):
-            raise Incompatible(
-                f"{connections.name}: the ledger has version {found}; this program knows {len(steps)}",
-                fix="use the newer wharfinger that wrote it, or restore a backup from before the upgrade",
-            )
-        for n, step in enumerate(steps[found:], found + 1):
-            db.execute(step, prepare=False)
-            db.execute("INSERT INTO migration(version) VALUES (%s)", (n,))
+        db.execute(BEGIN, prepare=False)
+        lift(connections, db, steps)
         db.execute("COMMIT")
 
     connections.read(bring_up)
+
+
+def lift(connections: Connections, tx: Transaction, steps: Sequence[str]) -> None:
+    """Within BEGIN, take the steps that were not taken yet. Raises Incompatible where more were taken."""
+    tx.execute(_VERSIONS, prepare=False)
+    found = version(tx)
+    refuse_newer(f"{connections.name}: the ledger", found, len(steps))
+    for n, step in enumerate(steps[found:], found + 1):
+        tx.execute(step, prepare=False)
+        tx.execute("INSERT INTO migration(version) VALUES (%s)", (n,))
+
+
+def refuse_newer(what: str, found: int, known: int) -> None:
+    """Raise Incompatible for a version that is not known yet."""
+    if found > known:
+        raise Incompatible(
+            f"{what} has version {found}; this program knows {known}",
+            fix="use the newer wharfinger that wrote it, or restore a backup from before the upgrade",
+        )
 
 
 def version(db: Transaction) -> int:
@@ -198,7 +208,8 @@ def version(db: Transaction) -> int:
     return found
 
 
-def _fit(connections: Connections, db: Transaction) -> None:
+def fit(connections: Connections, db: Transaction) -> None:
+    """Raise Incompatible where no ledger can be in this database."""
     encoding, schema = first(db, "SELECT current_setting('server_encoding'), current_schema()")
     if encoding != "UTF8":
         raise Incompatible(

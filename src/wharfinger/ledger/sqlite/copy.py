@@ -1,0 +1,80 @@
+"""A ledger's file as a whole, copied while it is in use, and back from a copy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+
+from wharfinger.errors import LedgerError
+from wharfinger.ledger import MANY, Catalog, Filter
+from wharfinger.ledger.sqlite.database import SqliteDatabase
+from wharfinger.model import ObjectRef
+from wharfinger.store import archive
+
+NAME = "ledger.db"
+
+
+class SqliteCopies:
+    """Copies of the ledger at `path`: one file, a ledger itself. See Copies."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def copy(self, folder: Path) -> list[str]:
+        """See Copies. Readers and writers go on meanwhile (sqlite.org/backup.html)."""
+        target = folder / NAME
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(apsw.Connection(self._path)) as source, closing(apsw.Connection(str(target))) as copy:
+            source.set_busy_timeout(10_000)
+            try:
+                with copy.backup("main", source, "main") as backup:
+                    while not backup.done:
+                        backup.step()
+                copy.pragma("journal_mode", "delete")
+                found = copy.pragma("quick_check")
+            except apsw.Error as exc:
+                raise LedgerError(
+                    f"{self._path} could not be copied: {exc}", fix="wharf doctor; make room where it is copied to"
+                ) from exc
+        if found != "ok":
+            raise LedgerError(
+                f"{self._path} is damaged: {found}",
+                code="LEDGER_CORRUPT",
+                fix="move it away and rebuild the ledger",
+            )
+        return [NAME]
+
+    def is_one(self, folder: Path) -> bool:
+        """See Copies."""
+        return (folder / NAME).is_file()
+
+    def files(self, folder: Path) -> int:
+        """See Copies."""
+        with _opened(folder) as catalog:
+            return sum(catalog.counts().files.values())
+
+    def kept(self, folder: Path) -> Iterator[ObjectRef]:
+        """See Copies."""
+        after = ""
+        with _opened(folder) as catalog:
+            while page := catalog.files(Filter(), limit=MANY, after=after):
+                yield from (record.ref for record in page if record.purged is None)
+                after = page[-1].file_id
+
+    def is_taken(self) -> bool:
+        """See Copies."""
+        return Path(self._path).exists()
+
+    def restore(self, folder: Path) -> None:
+        """See Copies."""
+        archive.copy_file(folder / NAME, Path(self._path))
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Catalog]:
+    with closing(SqliteDatabase(folder / NAME)) as database:
+        yield database.catalog
