@@ -20,6 +20,7 @@ from wharfinger.errors import StoreError
 from wharfinger.ingest.kept import SHOWN, forget_all_but, keep, kept
 from wharfinger.ledger import MANY, Catalog, Filter
 from wharfinger.model import Delivered, Event, Status
+from wharfinger.names import readable
 from wharfinger.store import Lying, Target
 
 YOUNG_S = 900.0
@@ -33,7 +34,7 @@ class Finding:
     """A name at a destination that is not as the ledger says."""
 
     kind: Kind
-    key: str
+    key: str  # as far as it is text: see `names.readable`
     message: str
     file_id: str = ""  # the transferred file whose delivery it was: its replay mends it; "" where there is none
 
@@ -101,12 +102,12 @@ class Comparison:
 
     def _listed(self, table: _Table, now: float) -> Iterator[Finding]:
         for lying in self._target.listing():
-            known = table.see(lying)
+            known, key = table.see(lying), readable(lying.key)
             if known is None:
                 if self._keeps and lying.at < now - YOUNG_S:
-                    yield Finding("unexpected", lying.key, "the ledger tells of no such delivery")
+                    yield Finding("unexpected", key, "the ledger tells of no such delivery")
             elif lying.at < now and (why := self._altered(lying, known)):
-                yield Finding("altered", lying.key, why, known.file_id if known.is_due else "")
+                yield Finding("altered", key, why, known.file_id if known.is_due else "")
 
     def _altered(self, lying: Lying, known: _Known) -> str:
         """Why it is not what was delivered; "" if it is."""
@@ -164,7 +165,7 @@ class _Table:
     def see(self, lying: Lying) -> _Known | None:
         """What was told of what lies there."""
         self.listed += 1
-        where = lying.key, lying.version
+        where = readable(lying.key), lying.version
         self._db.execute("UPDATE told SET seen = 1 WHERE key = ? AND version = ?", where)
         found = self._db.execute(
             "SELECT file_id, size, sha256, due FROM told WHERE key = ? AND version = ?", where

@@ -82,6 +82,18 @@ def test_a_destination_that_has_what_was_delivered_is_accounted_for(place: Place
     assert place.look() == Holdings("out", START, 3, 3, 0, 0, 0, 0)
 
 
+def test_a_name_that_is_no_text_is_unexpected_and_can_be_kept(place: Place) -> None:
+    place.deliver("a.csv")
+    odd = os.fsencode(place.root / "out") + b"/caf\xe9.csv"
+    os.close(os.open(odd, os.O_CREAT, 0o600))
+    os.utime(odd, (1e9, 1e9))
+    found = place.look()
+    assert found.findings == (Finding("unexpected", "caf\\udce9.csv", "the ledger tells of no such delivery"),)
+    assert (found.listed, found.unexpected, place.look(keeps=False).unaccounted) == (2, 1, 0)
+    record(place.root, found)
+    assert last(place.root) == [found]
+
+
 def test_what_is_gone_is_missing_where_the_destination_keeps_and_taken_where_not(place: Place) -> None:
     file_id = place.deliver("a.csv")
     place.deliver("b.csv")
