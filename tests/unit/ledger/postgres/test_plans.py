@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rig import postgres as server
 from wharfinger.ledger import Filter, account, child, postgres, record, row, tree
 from wharfinger.ledger.group import IS_HOLDER
 from wharfinger.ledger.postgres import (
@@ -197,10 +198,14 @@ def plan(connections: Connections, sql: str, values: object) -> str:
     )  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def ledger(connections: Connections, url: str) -> Connections:
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connections]:
+    """One for all: nothing is written to it."""
+    url = server.schema(tmp_path_factory.mktemp("ledger"))
     PostgresDatabase(url).close()
-    return connections
+    opened = Connections(url, 5.0)
+    yield opened
+    opened.close()
 
 
 def scanned(lines: str) -> set[str]:
