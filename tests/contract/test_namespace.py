@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from rig.databases import SHA256, START, Clock, an_arrival, arrived
-from wharfinger.ledger import Catalog, Entry, Ledger, Namespace, chain
+from wharfinger.ledger import MOST_MOVED, Catalog, Entry, Ledger, Namespace, chain
 from wharfinger.model import Arrival
 
 NFC, NFD = (unicodedata.normalize(form, "Übersicht.csv") for form in ("NFC", "NFD"))
@@ -319,6 +319,19 @@ def test_a_directory_of_thousands_is_renamed(ledger: Ledger, catalog: Catalog, n
     assert namespace.rename("acme/inbound", "acme/done") == "done"
     assert len(namespace.children("acme/done", limit=10_000)) == 5000
     assert last_event(catalog, arrivals[-1])[0] == "renamed"
+
+
+def test_a_directory_with_too_much_below_it_is_not_renamed(
+    ledger: Ledger, catalog: Catalog, namespace: Namespace
+) -> None:
+    arrivals = arrived(ledger, MOST_MOVED)
+    namespace.make([Entry("acme/inbound/one more", "dir")])
+    assert namespace.rename("acme/inbound", "acme/done") == "too_many"
+    assert namespace.rename("acme", "done") == "too_many"
+    assert names(namespace, "acme") == ["inbound"]
+    assert last_event(catalog, arrivals[-1])[0] == "arrived"
+    assert namespace.remove("acme/inbound/one more") == "done"
+    assert namespace.rename("acme/inbound", "acme/done") == "done"
 
 
 def test_a_rename_says_what_is_in_its_way(ledger: Ledger, namespace: Namespace) -> None:

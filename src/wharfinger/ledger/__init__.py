@@ -312,6 +312,11 @@ class Catalog(Protocol):
 
 Kind = Literal["dir", "file", "partial"]
 
+Renamed = Literal["done", "missing", "taken", "no_parent", "too_many"]
+
+MOST_MOVED = 10_000
+"""Names below a directory that is renamed, at most: it is one transaction, for which others wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -351,8 +356,11 @@ class Namespace(Protocol):
         """Set the time of last modification that the tree shows."""
         ...
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> Literal["done", "missing", "taken", "no_parent"]:
-        """Move a name, a directory with all below it. The files' records keep the key under which they arrived."""
+    def rename(self, old: str, new: str, *, replace: bool = False) -> Renamed:
+        """
+        Move a name, a directory with all below it unless that is more than `MOST_MOVED` names. The files' records keep the key under
+        which they arrived.
+        """
         ...
 
     def remove(self, path: str) -> Literal["done", "missing", "not_empty"]:

@@ -22,7 +22,7 @@ from wharfinger.ingest.sftp.handle import Listing, Reading
 from wharfinger.ingest.sftp.intake import Intake
 from wharfinger.ingest.sftp.tree import Tree, attributes, resolve
 from wharfinger.ingest.sftp.writing import Writing
-from wharfinger.ledger import Entry
+from wharfinger.ledger import MOST_MOVED, Entry
 
 MAX_HANDLES = 256
 """Handles that one session may have open."""
@@ -284,6 +284,9 @@ class Verbs:
             raise NotFound(f"there is no directory for {request.new}")
         if outcome == "taken":
             raise Refusal(Code.FAILURE, f"{request.new} exists already")
+        if outcome == "too_many":
+            why = f"{request.old} has more than {MOST_MOVED:,} names below it"
+            raise Refusal(Code.FAILURE, f"{why}, which is too much for one rename; move what is in it in parts")
         return codec.status(request.id, Code.OK)
 
     def _realpath(self, request: codec.Realpath) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from wharfinger.ledger import Entry, row
+from wharfinger.ledger import MOST_MOVED, Entry, Renamed, row
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.postgres import history
 from wharfinger.ledger.postgres.connection import Connections, Transaction, columns, first, rows
@@ -34,6 +34,7 @@ UPDATE name SET staged = NULL, "user" = NULL, size = NULL, written = NULL WHERE 
 """
 
 _BELOW = "parent >= %(top)s AND parent < %(top)s || '0' AND (parent = %(top)s OR parent > %(top)s || '/')"  # 0 follows / in ASCII
+_TOO_MANY_BELOW = f"SELECT 1 FROM name WHERE {_BELOW} LIMIT 1 OFFSET {MOST_MOVED}"
 _FILES_BELOW = f"SELECT file_id, parent || '/' || name FROM name WHERE file_id IS NOT NULL AND {_BELOW}"
 _MOVE_BELOW = f"UPDATE name SET parent = %(to)s || substr(parent, length(%(top)s) + 1) WHERE {_BELOW}"
 
@@ -80,16 +81,18 @@ class PostgresNamespace:
         values = row.micros(mtime), *split(path)[:2]
         return self._connections.write(lambda tx: first(tx, sql, *values)) is not None
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> Literal["done", "missing", "taken", "no_parent"]:
+    def rename(self, old: str, new: str, *, replace: bool = False) -> Renamed:
         """See Namespace. A directory does not fit below itself (no_parent), and neither replaces nor is replaced (taken)."""
 
-        def work(tx: Transaction) -> Literal["done", "missing", "taken", "no_parent"]:
+        def work(tx: Transaction) -> Renamed:
             own(tx, [old, new])
             there, in_the_way = _kind(tx, old), _kind(tx, new)
             if there is None or not old:
                 return "missing"
             if not _has_parent(tx, new) or nfc(new).startswith(f"{nfc(old)}/"):
                 return "no_parent"
+            if there[0] == "dir" and tx.execute(_TOO_MANY_BELOW, {"top": nfc(old)}).fetchone():
+                return "too_many"
             if in_the_way and nfc(old) != nfc(new):
                 if not replace or "dir" in (there[0], in_the_way[0]):
                     return "taken"

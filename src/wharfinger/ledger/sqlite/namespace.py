@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import apsw
 
-from wharfinger.ledger import Entry, row
+from wharfinger.ledger import MOST_MOVED, Entry, Renamed, row
 from wharfinger.ledger.history import Told
 from wharfinger.ledger.sqlite import history
 from wharfinger.ledger.sqlite.connection import Connections, first, rows
@@ -29,6 +29,7 @@ ON CONFLICT DO UPDATE SET staged = excluded.staged, user = excluded.user, size =
 _UNCOVER = "UPDATE name SET staged = NULL, user = NULL, size = NULL, written = NULL WHERE parent = ? AND name = ?"
 
 _BELOW = "parent = ?1 OR parent > ?1 || '/' AND parent < ?1 || '0'"  # 0 follows / in ASCII
+_TOO_MANY_BELOW = f"SELECT 1 FROM name WHERE {_BELOW} LIMIT 1 OFFSET {MOST_MOVED}"
 _FILES_BELOW = f"SELECT file_id, parent || '/' || name FROM name WHERE file_id IS NOT NULL AND ({_BELOW})"
 _MOVE_BELOW = f"UPDATE name SET parent = ?2 || substr(parent, length(?1) + 1) WHERE {_BELOW}"
 
@@ -66,7 +67,7 @@ class SqliteNamespace:
             tx.execute("UPDATE name SET mtime = ? WHERE parent = ? AND name = ?", (row.micros(mtime), parent, name))
             return tx.changes() > 0
 
-    def rename(self, old: str, new: str, *, replace: bool = False) -> Literal["done", "missing", "taken", "no_parent"]:
+    def rename(self, old: str, new: str, *, replace: bool = False) -> Renamed:
         """See Namespace. A directory does not fit below itself (no_parent), and neither replaces nor is replaced (taken)."""
         with self._connections.writing() as tx:
             there, in_the_way = _kind(tx, old), _kind(tx, new)
@@ -74,6 +75,8 @@ class SqliteNamespace:
                 return "missing"
             if not _has_parent(tx, new) or nfc(new).startswith(f"{nfc(old)}/"):
                 return "no_parent"
+            if there[0] == "dir" and first(tx, _TOO_MANY_BELOW, nfc(old)):
+                return "too_many"
             if in_the_way and nfc(old) != nfc(new):
                 if not replace or "dir" in (there[0], in_the_way[0]):
                     return "taken"

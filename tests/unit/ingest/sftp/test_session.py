@@ -46,6 +46,7 @@ from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED, TURN, TURN_REPLIES
 from wharfinger.ingest.sftp.verbs import MAX_HANDLES
 from wharfinger.ingest.sftp.writing import MAX_SIZE, STRIDE
+from wharfinger.ledger import MOST_MOVED, Entry
 from wharfinger.model import Status
 from wharfinger.store import disk
 from wharfinger.store.staging import MAX_HOLES, Staged
@@ -432,6 +433,18 @@ def test_renames_that_make_no_sense_are_refused(ann: Client) -> None:
     assert ann.ask(18, string("/inbound/d"), string("/none/d")).code == NO_SUCH_FILE
     assert ann.ask(18, string("/inbound/d"), string("/inbound/d/e")).code == FAILURE
     assert ann.ask(18, string("/inbound"), string("/else")).code == FAILURE
+
+
+def test_a_directory_with_too_much_below_it_is_not_renamed_and_the_client_hears_why(desk: Desk, ann: Client) -> None:
+    ann.ask(14, string("/inbound/d"), attrs())
+    for start in range(0, MOST_MOVED + 1, 100):
+        desk.database.namespace.make([Entry(f"acme/inbound/d/{n}", "dir") for n in range(start, start + 100)])
+    refused = ann.ask(18, string("/inbound/d"), string("/inbound/e"))
+    assert refused.code == FAILURE
+    assert refused.text == (
+        "/inbound/d has more than 10,000 names below it, which is too much for one rename; move what is in it in parts"
+    )
+    assert ann.ask(18, string("/inbound/d/7"), string("/inbound/e")).code == OK
 
 
 def test_an_upload_under_way_is_not_renamed(ann: Client) -> None:

@@ -117,6 +117,7 @@ STATEMENTS = {
     "history": (history._READ, ("R",)),
     "look": (namespace._LOOK, (["a"], ["b"])),
     "children": (f"{tree.ENTRY} WHERE n.parent = %s AND n.name > %s ORDER BY n.name LIMIT %s", ("a", "", 10)),
+    "too many below": (namespace._TOO_MANY_BELOW, BELOW),
     "below": (namespace._FILES_BELOW, BELOW),
     "move below": (namespace._MOVE_BELOW, BELOW),
     "newest": (record.NEWEST, ()),
