@@ -52,7 +52,7 @@ def does_not_wait_for_a_dead_owner() -> None:
 
 def denies_what_is_being_recorded() -> None:
     """A file that somebody is about to record is unknown."""
-    queue.unknown = lambda tx, files: {*files} - arrive.known(tx, files)
+    queue.unknown = lambda tx, files: {*files}.difference(arrive.known(tx, files))
 
 
 def counts_before_it_ranks() -> None:
