@@ -10,7 +10,7 @@ from wharfinger.engine import retry
 from wharfinger.engine.execution import Execution
 from wharfinger.engine.input import Content
 from wharfinger.engine.lease import Leases
-from wharfinger.errors import LedgerError, StoreError
+from wharfinger.errors import LedgerError, StoreError, Unreachable
 from wharfinger.ledger import MANY, Ledger, outcome
 from wharfinger.model import Call, Child, Delivered
 from wharfinger.store import Delivery, Put, Store, Target, delivery_note
@@ -134,9 +134,14 @@ def _publish(executions: Sequence[Execution], store: Store) -> None:
 
 
 def each(verb: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:
-    """An answer for each; a group that fails as a whole is tried again by halves, so that only the culprit pays."""
+    """
+    An answer for each; a group that fails as a whole is tried again by halves, so that only the culprit pays. Where the service is away
+    all pay: none would fare better, and each try waits.
+    """
     try:
         return [*verb(items)] if items else []
+    except Unreachable as error:
+        return [error] * len(items)
     except Exception as error:  # the process outlives a file, and its neighbours do too
         half = len(items) // 2
         return [*each(verb, items[:half]), *each(verb, items[half:])] if half else [error]

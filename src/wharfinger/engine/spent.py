@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from wharfinger.engine.level import each
-from wharfinger.errors import LedgerError, NoSpace, StoreError, Unreachable
+from wharfinger.errors import LedgerError, NoSpace, StoreError
 from wharfinger.ledger import Ledger
 from wharfinger.model import Lease
 from wharfinger.store import Store
@@ -79,4 +79,4 @@ class Spent:
 
 def _is_no_objects_fault(error: StoreError) -> bool:
     """Whether none of a group would fare better by itself."""
-    return isinstance(error, NoSpace | Unreachable) or error.code == "NOT_PERMITTED"
+    return isinstance(error, NoSpace) or error.code == "NOT_PERMITTED"

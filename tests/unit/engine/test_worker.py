@@ -27,6 +27,7 @@ from wharfinger.errors import (
     NoSpace,
     StoreError,
     Transient,
+    Unreachable,
     WharfingerError,
 )
 from wharfinger.ingest import land
@@ -193,6 +194,17 @@ def test_a_target_that_fails_as_a_whole_is_asked_by_halves(yard: Yard) -> None:
     assert place.calls == [3, 1, 2]
     assert yard.records()["a"].error_message.startswith("STEP_ERROR: RuntimeError, at test_worker.py:")
     assert set(yard.visible()) == {"acme/b", "acme/c"}
+
+
+def test_a_target_whose_service_is_away_is_asked_once(yard: Yard) -> None:
+    def away(_: Delivery) -> WharfingerError | None:
+        raise Unreachable("no answer")
+
+    yard.targets["out"] = place = Place(yard.targets["out"], away)  # type: ignore[assignment]
+    yard.land({"a": b"bytes", "b": b"bytes", "c": b"bytes"})
+    yard.worker(PIPELINES["plain"]).turn()
+    assert place.calls == [3]
+    assert {record.error_message for record in yard.records().values()} == {"STORE_UNREACHABLE: no answer"}
 
 
 def test_deliveries_of_a_group_go_to_a_target_in_one_call(yard: Yard) -> None:
