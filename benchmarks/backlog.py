@@ -4,7 +4,7 @@ A backlog of a million.
 So many files have arrived while nobody worked; two processes then claim and settle them, 64 at a time, until nothing is left, and ask
 besides what a worker asks in each turn (paused pipelines, obsolete checkpoints) and once a second (leases, cancelled families, resumed
 pipelines, a signed checkpoint). A tenth that is claimed from a long queue must take no longer than one from a short queue. No bytes are
-moved: how quick the workers are with them is the question of engine.py. Ends early, and says so, where the drain takes longer than 220
+moved: how quick the workers are with them is the question of engine.py. Ends early, and says so, where the drain takes longer than 600
 seconds.
 """
 
@@ -27,7 +27,7 @@ from wharfinger.ledger import Database
 from wharfinger.model import State
 
 PROCESSES = 2
-LIMIT_S = 220  # of the filling, and of the drain
+LIMIT_S = 600  # of the filling, and of the drain
 PROGRAM = Path(__file__).with_name("stand") / "backlog_process.py"
 Seen = list[tuple[float, int]]  # (s since the beginning, files that are done)
 
