@@ -70,10 +70,13 @@ def test_a_partner_verifies_with_the_public_key_alone(wharf: Wharf, partner: Wha
 def test_a_partner_verifies_with_the_script_alone(wharf: Wharf, receipt: Path, tmp_path: Path) -> None:
     (tmp_path / "verify.py").write_text(wharf("receipt", "script").out)
     asked = [str(receipt), "--key", key(wharf), "--file", str(wharf.place / "a.csv")]
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "verify.py", *asked], cwd=tmp_path, capture_output=True, text=True
-    )
+    judge = [sys.executable, "-I", "-S", "verify.py", *asked]
+    done = subprocess.run(judge, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout.endswith("VERIFIED\n")) == (0, True), done.stdout + done.stderr
+    signature = json.loads(receipt.read_text())["signature"]
+    receipt.write_text(receipt.read_text().replace(signature, signature.upper()))
+    done = subprocess.run(judge, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "small hex digits" in done.stdout) == (1, True), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("type", ["wharfinger.arrival/1", "wharfinger.outcome/1", "another"])
@@ -214,6 +217,8 @@ def test_a_sender_fetches_both_receipts_from_their_own_tree(tmp_path: Path, part
     (public,) = [row["public"] for row in ask(tmp_path, "signing", "list")]
     said = partner("receipt", "verify", *found, "--key", public, "--file", str(tmp_path / "a.csv"), "--json")
     assert said.code == 0, said.err
+    alone = partner("receipt", "verify", found[1], "--key", public, "--file", str(tmp_path / "a.csv"))
+    assert (alone.code, "was held against nothing" in alone.err) == (1, True)
     arrival, outcome = (each["statement"] for each in said.json["receipts"])
     assert (arrival["sha256"], outcome["status"]) == (record["sha256"], "transferred")
     assert [each["destination"] for each in outcome["deliveries"]] == ["kept", "out"]

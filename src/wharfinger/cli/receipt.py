@@ -184,6 +184,9 @@ def _compare(shown: Sequence[Shown]) -> None:
 def _hold_against(shown: Sequence[Shown], content: Path) -> None:
     with content.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if shown and all(each.signed.statement["type"] != receipt.ARRIVAL for each in shown):
+        problem = f"it does not say what arrived, so that {content} was held against nothing"
+        shown[0].problems.append(Unproven(problem, fix="show the receipt of the arrival beside it"))
     for each in shown:
         stated = each.signed.statement
         if stated["type"] == receipt.ARRIVAL and stated["sha256"] != sha256:

@@ -18,10 +18,17 @@ PATH = "/metrics"
 PATIENCE_S = 10.0
 """For a client to say what it wants."""
 
+MOST_WAITING = 4
+"""More scrapes than that at a time are refused: whoever asked first may be gone by the time that it is answered."""
+
 _log = logging.getLogger(__name__)
 
 Answer = Callable[[str], tuple[bytes, str]]
 """From the Accept header to a body and its content type."""
+
+
+class _Crowded(Exception):
+    """So many scrapes wait that another one would be told late what it asks now."""
 
 
 class Endpoint:
@@ -29,13 +36,22 @@ class Endpoint:
 
     def __init__(self, bound: socket.socket, answer: Answer) -> None:
         self._scribe = ThreadPoolExecutor(1, thread_name_prefix="scrape")
-        self._server = _Server(bound, lambda accept: self._scribe.submit(answer, accept).result())
+        self._answer, self._room = answer, threading.BoundedSemaphore(MOST_WAITING)
+        self._server = _Server(bound, self._in_turn)
 
     def serve(self) -> None:
         """Answer until `stop`."""
         self._server.serve_forever(poll_interval=0.2)
         self._server.server_close()
-        self._scribe.shutdown()
+        self._scribe.shutdown(cancel_futures=True)
+
+    def _in_turn(self, accept: str) -> tuple[bytes, str]:
+        if not self._room.acquire(blocking=False):
+            raise _Crowded
+        try:
+            return self._scribe.submit(self._answer, accept).result()
+        finally:
+            self._room.release()
 
     def stop(self) -> None:
         """End `serve` soon. May be called by a signal handler."""
@@ -68,6 +84,9 @@ class _Request(BaseHTTPRequestHandler):
             return
         try:
             body, content_type = self.server.answer(self.headers.get("Accept", ""))
+        except _Crowded:
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, b"others who asked before are still waiting\n")
+            return
         except Exception as error:  # the ledger's, the disk's, or of a process's damaged counts
             _log.error("the metrics cannot be read", exc_info=error)
             code = error.code if isinstance(error, WharfingerError) else WharfingerError.code

@@ -187,10 +187,8 @@ class Keys:
         """What is stated, if the signature holds."""
         if set(signed) != {"key", "signature", "statement"} or signed["statement"].get("type") != kind:
             broken(f"{name} is no statement of the kind {kind}")
-        public, signature = self.public.get(signed["key"]), bytes.fromhex(signed["signature"])
-        if signature.hex() != signed["signature"]:
-            broken(f"{name}: the signature is not written in small hex digits")
-        if public is None or not is_signed(public, canonical(signed["statement"]), signature):
+        public = self.public.get(signed["key"])
+        if public is None or not is_signed(public, canonical(signed["statement"]), signature(name, signed)):
             broken(f"{name}: the signature of key {signed['key']} does not hold")
         return signed["statement"]
 
@@ -407,9 +405,17 @@ def receipt(name: str, signed: Any, trusted: str) -> Any:
     public = bytes.fromhex(trusted)
     if signed["key"] != sha256(public)[:16]:
         broken(f"{name} is signed by key {signed['key']}; the one that you trust is {sha256(public)[:16]}")
-    if not is_signed(public, canonical(signed["statement"]), bytes.fromhex(signed["signature"])):
+    if not is_signed(public, canonical(signed["statement"]), signature(name, signed)):
         broken(f"{name}: the signature of key {signed['key']} does not hold")
     return signed["statement"]
+
+
+def signature(name: str, signed: Any) -> bytes:
+    """The signature's bytes, which are written in one way only."""
+    found = bytes.fromhex(signed["signature"])
+    if found.hex() != signed["signature"]:
+        broken(f"{name}: the signature is not written in small hex digits")
+    return found
 
 
 def sentences(stated: Any) -> list[str]:
