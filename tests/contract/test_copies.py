@@ -166,9 +166,9 @@ def test_an_empty_ledger_is_copied_as_well(copies: Copies, copied: Path, back: C
 
 
 def test_a_place_is_taken_from_the_first_table_on(copies: Copies, open_database: Callable[[], Database]) -> None:
-    assert not copies.is_taken()
+    assert copies.occupants() == []
     with closing(open_database()):
-        assert copies.is_taken()
+        assert copies.occupants() != []
 
 
 def test_a_copy_that_is_brought_back_again_changes_nothing(

@@ -322,20 +322,24 @@ def _claim(snapshot: Snapshot, premises: Premises, ledger: Copies) -> None:
             code="NOT_EMPTY",
             fix=f"finish it with --at {mark.read_text()}, or name an empty place as `data`",
         )
-    if ledger.is_taken() or not archive.is_empty(premises.store / "objects") or _has_other_keys(snapshot, premises):
+    if there := ", ".join(_occupants(snapshot, premises, ledger)):
         raise UsageError(
-            f"{premises.data}: an installation is here, or its ledger is not empty",
+            f"{premises.data}: an installation is here, or what is left of one: {there}",
             code="NOT_EMPTY",
-            fix="move it away, or name empty places as `data`, `ledger` and `store`",
+            fix=f"move {there} away, or name empty places as `data`, `ledger` and `store`",
         )
     mark.write_text(snapshot.name)
     disk.sync_file(str(mark))
     disk.sync_directory(str(premises.data))
 
 
-def _has_other_keys(snapshot: Snapshot, premises: Premises) -> bool:
-    kept = _kept(snapshot, premises)
-    return any(target.exists() and target.read_bytes() != path.read_bytes() for path, target in kept)
+def _occupants(snapshot: Snapshot, premises: Premises, ledger: Copies) -> Iterator[str]:
+    yield from ledger.occupants()
+    if not archive.is_empty(premises.store / "objects"):
+        yield str(premises.store / "objects")
+    for path, target in _kept(snapshot, premises):
+        if target.exists() and target.read_bytes() != path.read_bytes():
+            yield str(target)
 
 
 def _cleared(folder: Path) -> Path:

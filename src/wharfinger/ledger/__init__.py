@@ -547,8 +547,8 @@ class Copies(Protocol):
         """The objects of those among them whose bytes are kept."""
         ...
 
-    def is_taken(self) -> bool:
-        """Whether anything is where the ledger has its place."""
+    def occupants(self) -> list[str]:
+        """What is where the ledger has its place, by name: files, or a database that holds tables. A copy comes back where nothing is."""
         ...
 
     def restore(self, folder: Path) -> None:

@@ -114,6 +114,19 @@ def test_a_purge_in_the_midst_of_a_backup_is_no_loss(
     assert problems == []
 
 
+def test_nothing_is_restored_beside_the_wal_of_another_ledger(installation: Installation, tmp_path: Path) -> None:
+    installation.take("a.csv")
+    snapshot = installation.back_up(tmp_path / "backup")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    left = elsewhere / "ledger.db-wal"
+    left.write_bytes((tmp_path / "data" / "ledger.db-wal").read_bytes())
+    with pytest.raises(UsageError) as caught:
+        restored(installation, snapshot, tmp_path)
+    assert (caught.value.code, str(left) in caught.value.fix) == ("NOT_EMPTY", True)
+    assert [*elsewhere.iterdir()] == [left]
+
+
 def test_each_of_two_snapshots_of_one_second_is_chosen_by_its_name(installation: Installation, tmp_path: Path) -> None:
     root = tmp_path / "backup"
     first, second = (installation.back_up(root, clock=lambda: 1e9) for _ in range(2))

@@ -88,10 +88,10 @@ class PostgresCopies:
                 with gzip.open(folder / FOLDER / _named(name), "rt", encoding="utf-8", newline="") as file:
                     yield from map(_ref, filter(_is_kept, csv.DictReader(file, fieldnames=table["columns"])))
 
-    def is_taken(self) -> bool:
-        """See Copies: whether any table is in the schema."""
+    def occupants(self) -> list[str]:
+        """See Copies: the database, where any table is in the schema."""
         with self._connected() as connections:
-            return connections.read(lambda db: bool(first(db, _TAKEN)[0]))
+            return [connections.name] if connections.read(lambda db: first(db, _TAKEN)[0]) else []
 
     def restore(self, folder: Path) -> None:
         """See Copies. All in one transaction, which leaves a comment by which a repeat knows its own work."""

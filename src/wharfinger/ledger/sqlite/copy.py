@@ -17,6 +17,9 @@ from wharfinger.store import archive
 
 NAME = "ledger.db"
 
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""Ends of the names of SQLite's files beside a database (sqlite.org/tempfiles.html)."""
+
 
 class SqliteCopies:
     """Copies of the ledger at `path`: one file, a ledger itself. See Copies."""
@@ -65,13 +68,18 @@ class SqliteCopies:
                 yield from (record.ref for record in page if record.purged is None)
                 after = page[-1].file_id
 
-    def is_taken(self) -> bool:
-        """See Copies."""
-        return Path(self._path).exists()
+    def occupants(self) -> list[str]:
+        """See Copies. What SQLite finds beside a ledger it takes for a part of it, whatever ledger it is of."""
+        return [name for name in (self._path, *companions(self._path)) if os.path.lexists(name)]
 
     def restore(self, folder: Path) -> None:
         """See Copies."""
         archive.copy_file(folder / NAME, Path(self._path))
+
+
+def companions(path: str) -> list[str]:
+    """Names of the files that SQLite may have beside the ledger at `path`."""
+    return [f"{path}{end}" for end in COMPANIONS]
 
 
 @contextmanager

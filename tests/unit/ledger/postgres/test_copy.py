@@ -46,7 +46,7 @@ def test_a_copy_of_a_newer_version_is_refused(url: str, other: str, tmp_path: Pa
     with pytest.raises(Incompatible) as caught:
         PostgresCopies(other).restore(tmp_path)
     assert "newer wharfinger" in caught.value.fix
-    assert not PostgresCopies(other).is_taken()
+    assert PostgresCopies(other).occupants() == []
 
 
 @pytest.mark.parametrize("what", ["TABLE others(n int)", "SEQUENCE turn"])
@@ -55,7 +55,7 @@ def test_a_database_that_holds_anything_is_left_as_it_is(what: str, url: str, ot
     PostgresCopies(url).copy(tmp_path)
     with psycopg.connect(other, autocommit=True) as db:
         db.execute(f"CREATE {what}")
-    assert PostgresCopies(other).is_taken()
+    assert PostgresCopies(other).occupants() != []
     with pytest.raises(UsageError) as caught:
         PostgresCopies(other).restore(tmp_path)
     assert (caught.value.code, "createdb" in caught.value.fix) == ("NOT_EMPTY", True)
@@ -72,7 +72,7 @@ def test_what_cannot_be_brought_back_leaves_nothing(url: str, other: str, tmp_pa
     (tmp_path / "ledger" / "run.csv.gz").write_bytes(gzip.compress(b"too few\n"))
     with pytest.raises(LedgerError, match="missing data"):
         PostgresCopies(other).restore(tmp_path)
-    assert not PostgresCopies(other).is_taken()
+    assert PostgresCopies(other).occupants() == []
     (tmp_path / "ledger" / "run.csv.gz").write_bytes(honest)
     PostgresCopies(other).restore(tmp_path)
     database = PostgresDatabase(other)
