@@ -70,5 +70,16 @@ def check_steps(condition: Condition, steps: Mapping[str, Collection[str]]) -> N
             fail(condition.text, name.column, f"step '{path[0]}' states no '{path[1]}'{nearest(path[1], facts)}")
 
 
+def refuse_members(condition: Condition) -> None:
+    """Raises ValueError if the condition looks at `member`: a route is asked before any archive is opened."""
+    for name in names(condition.expr):
+        if name.path[0] == "member":
+            fail(
+                condition.text,
+                name.column,
+                "a route knows no member; write it in `when` of a step that a member is handed to",
+            )
+
+
 ALWAYS = compile("true")
 """Holds whatever the context."""

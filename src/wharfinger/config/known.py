@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from wharfinger.config import condition
+from wharfinger.config import condition, glob
 from wharfinger.config.check import Check
 from wharfinger.config.condition import Condition
-from wharfinger.config.node import Trail
+from wharfinger.config.node import Node, Trail
 from wharfinger.config.settings import BoundCall, BoundStep
-from wharfinger.config.words import shown
+from wharfinger.config.words import nearest, shown
 
 
 class StepKind(Protocol):
@@ -54,7 +54,23 @@ def add(trail: Trail, name: str, facts: Collection[str], earlier: dict[str, Coll
     earlier[name] = facts
 
 
-def compiled(trail: Trail, earlier: Mapping[str, Collection[str]], check: Check) -> Condition | None:
+def check_names(trail: Trail, what: str, known: Collection[str], check: Check) -> None:
+    """Every name that stands there is one of those that are known; a glob may fit any."""
+    node = check.root.find(trail)
+    for name in texts(node) if node else ():
+        if glob.is_plain(name) and name not in known:
+            check.say(trail, f"no {what} {shown(name)}{nearest(name, known)}")
+
+
+def texts(node: Node) -> list[str]:
+    """The text that is there, or the texts of the list that is there."""
+    below = node.value if isinstance(node.value, list) else [node]
+    return [each.value for each in below if isinstance(each.value, str)]
+
+
+def compiled(
+    trail: Trail, earlier: Mapping[str, Collection[str]], check: Check, *, of_route: bool = False
+) -> Condition | None:
     """The condition that stands there; None where none does, or a wrong one."""
     node = check.root.find(trail)
     if node is None or not isinstance(node.value, str) or not node.value:
@@ -62,6 +78,8 @@ def compiled(trail: Trail, earlier: Mapping[str, Collection[str]], check: Check)
     try:
         found = condition.compile(node.value)
         condition.check_steps(found, earlier)
+        if of_route:
+            condition.refuse_members(found)
         return found
     except ValueError as exc:
         check.say(trail, str(exc))

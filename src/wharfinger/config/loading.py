@@ -11,12 +11,12 @@ from wharfinger.config import call, document
 from wharfinger.config.check import Check
 from wharfinger.config.entry import PipelineEntry
 from wharfinger.config.environment import overlay
-from wharfinger.config.known import Bound, Known, StepKind
+from wharfinger.config.known import Bound, Known, StepKind, check_names
 from wharfinger.config.mistake import Mistakes
 from wharfinger.config.node import Node
 from wharfinger.config.pipeline import bind, resolve
 from wharfinger.config.settings import BoundStep, Customer, Document, Pipeline, Settings
-from wharfinger.config.words import found, nearest, shown
+from wharfinger.config.words import found
 from wharfinger.errors import ConfigError
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def load(text: str, registry: Mapping[str, StepKind], *, path: Path, environ: Ma
     check = Check(root, mistakes)
     written = check.take(Document, ())
     known = Known(registry, _names(root, "customers"), _names(root, "destinations"), _names(root, "pipelines"))
-    _check_sources(root, known, check)
+    _check_customers(root, known, check)
     steps = {name: bind(name, known, check) for name in known.pipelines}
     call.check_graph(steps, check)
     mistakes.check()
@@ -71,13 +71,16 @@ def _names(root: Node, section: str) -> list[str]:
     return [name for name, _ in below.items()] if below else []
 
 
-def _check_sources(root: Node, known: Known, check: Check) -> None:
-    """Every source has a customer that there is."""
+def _check_customers(root: Node, known: Known, check: Check) -> None:
+    """
+    Every source has a customer that there is, and so has what is to be in order. A rule of retention may be for files of a customer, or a
+    pipeline, that there is no more.
+    """
     for name in _names(root, "sources"):
-        trail = ("sources", name, "customer")
-        customer = root.find(trail)
-        if customer and isinstance(customer.value, str) and customer.value not in known.customers:
-            check.say(trail, f"no customer {shown(customer.value)}{nearest(customer.value, known.customers)}")
+        check_names(("sources", name, "customer"), "customer", known.customers, check)
+    order = root.child("order")
+    for n in range(len(order.value) if order and isinstance(order.value, list) else 0):
+        check_names(("order", n, "customer"), "customer", known.customers, check)
 
 
 def _settings(

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from wharfinger.config import call, canonical, condition, glob
+from wharfinger.config import call, canonical, condition
 from wharfinger.config.check import Check
 from wharfinger.config.condition import Condition
 from wharfinger.config.entry import PipelineEntry, Route, StepEntry
-from wharfinger.config.known import Bound, Known, StepKind, add, compiled
+from wharfinger.config.known import Bound, Known, StepKind, add, check_names, compiled, texts
 from wharfinger.config.node import Node, Trail
 from wharfinger.config.settings import BoundCall, BoundStep, Destination, Pipeline
 from wharfinger.config.words import nearest, shown
@@ -20,8 +20,8 @@ from wharfinger.errors import ConfigError
 def bind(name: str, known: Known, check: Check) -> tuple[Bound, ...]:
     """The steps of the pipeline `name`, ready to run. What is wrong is noted in `check`, and left out here."""
     trail = ("pipelines", name)
-    _check_customers((*trail, "route", "customer"), known, check)
-    compiled((*trail, "route", "when"), {}, check)
+    check_names((*trail, "route", "customer"), "customer", known.customers, check)
+    compiled((*trail, "route", "when"), {}, check, of_route=True)
     bound: list[Bound] = []
     earlier: dict[str, Collection[str]] = {}
     lines = check.root.find((*trail, "steps"))
@@ -138,21 +138,8 @@ def _check_destinations(trail: Trail, wanted: Sequence[str], known: Collection[s
     options = check.root.nearest(trail).items()
     for name in wanted:
         if name not in known:
-            key = next((key for key, node in options if name in _texts(node)), None)
+            key = next((key for key, node in options if name in texts(node)), None)
             check.say((*trail, key) if key else trail, f"no destination {shown(name)}{nearest(name, known)}")
-
-
-def _check_customers(trail: Trail, known: Known, check: Check) -> None:
-    node = check.root.find(trail)
-    for name in _texts(node) if node else ():
-        if glob.is_plain(name) and name not in known.customers:
-            check.say(trail, f"no customer {shown(name)}{nearest(name, known.customers)}")
-
-
-def _texts(node: Node) -> list[str]:
-    """The text that is there, or the texts of the list that is there."""
-    below = node.value if isinstance(node.value, list) else [node]
-    return [each.value for each in below if isinstance(each.value, str)]
 
 
 def _text(node: Node, key: str) -> str:

@@ -85,6 +85,8 @@ def glance(path: Path, environ: Mapping[str, str]) -> Glance | None:
         mistakes.check()
     except (OSError, UnicodeDecodeError, ConfigError):
         return None
+    if not isinstance(root.value, dict | None):
+        return None
     found = {name: _value(root, default, name) for name, default in DEFAULTS.items()}
     if {name for name, _ in root.items()} - {*KEYS}:  # a slip in the word `data` must not lead to another ledger
         return None
@@ -94,6 +96,8 @@ def glance(path: Path, environ: Mapping[str, str]) -> Glance | None:
         return None
     pipelines = root.find(("pipelines",))
     tries = {name: _value(each, TRIES, "retry", "tries") for name, each in (pipelines.items() if pipelines else ())}
+    if any(type(many) is not int for many in tries.values()):
+        return None
     return Glance(**{**found, "data": path.absolute().parent / found["data"]}, tries=tries)
 
 

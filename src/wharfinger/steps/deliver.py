@@ -38,6 +38,11 @@ class Options:
         option("Template of the key at the destination.", example="{customer}/{date:%Y/%m}/{name}"),
     ] = SAME_KEY
 
+    def __post_init__(self) -> None:
+        names = _destinations(self)
+        if len(set(names)) < len(names):
+            raise ValueError("a destination is named twice")
+
 
 def _destinations(options: Options) -> tuple[str, ...]:
     return (options.to,) if isinstance(options.to, str) else options.to

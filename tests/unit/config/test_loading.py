@@ -15,6 +15,7 @@ from wharfinger import config
 from wharfinger.config.settings import Customer, Destination, Listeners, Workers
 from wharfinger.errors import ConfigError
 from wharfinger.steps import Step
+from wharfinger.steps.registry import Registry
 
 from .conftest import STEPS, Load
 
@@ -377,7 +378,7 @@ def test_a_large_configuration_is_read_in_bounded_time(load: Load) -> None:
     customers = "".join(f"  c{n}: {{weight: 2}}\n" for n in range(5000))
     pipelines = "".join(f"  p{n}: {{route: {{customer: c{n}}}, steps: [unzip, note]}}\n" for n in range(500))
     started = time.process_time()
-    assert len(load(f"customers:\n{customers}pipelines:\n{pipelines}").pipelines) == 500
+    assert len(config.load(f"customers:\n{customers}pipelines:\n{pipelines}").pipelines) == 500
     assert time.process_time() - started < 5
 
 
@@ -387,3 +388,29 @@ def test_many_unknown_words_are_answered_in_bounded_time(mistakes: Callable[...,
     started = time.process_time()
     assert len(mistakes(f"customers:\n{customers}pipelines:\n{pipelines}")) == 51
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("order: [{customer: acmee}]", "order[0].customer: no customer 'acmee'; did you mean 'acme'?"),
+        ("order: [{customer: [acme, acmee]}]", "order[0].customer: no customer 'acmee'"),
+        (
+            "pipelines: {p: {route: {when: file.size > 1 and member.path exists}, steps: [checksum]}}",
+            "pipelines.p.route.when: column 19: a route knows no member",
+        ),
+        (
+            "destinations: {d: {bucket: b}}\npipelines: {p: {steps: [{uses: deliver, with: {to: [d, d]}}]}}",
+            "a destination is named twice",
+        ),
+    ],
+)
+def test_slips_that_would_be_met_by_silence(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(f"customers: {{acme: {{}}}}\n{text}\n", Registry(), path=Path("/srv/wharf.yaml"), environ={})
+    assert said in str(caught.value)
+
+
+def test_what_fits_none_yet_may_be_a_glob() -> None:
+    text = "customers: {acme: {}}\norder: [{customer: 'ac*'}]\nretention: {r: {customer: gone, pipeline: gone, failed_days: 1}}\n"
+    assert config.load(text, Registry(), path=Path("/srv/wharf.yaml"), environ={}).order

@@ -56,6 +56,9 @@ def test_a_mistake_elsewhere_does_not_hide_the_place(tmp_path: Path) -> None:
     "text",
     [
         "dta: ./custody",
+        "data ./custody",
+        "[data]",
+        TEXT.replace("tries: 9", "tries: nine"),
         "data: 5",
         "min_free: '5'",
         "min_free: true",

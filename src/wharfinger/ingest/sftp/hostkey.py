@@ -21,13 +21,13 @@ ANSWER_S = 5.0
 
 def host_keys(paths: Sequence[Path], data: Path) -> list[asyncssh.SSHKey]:
     """The keys at `paths`; where there are none the key in `data`, made at the first call. Raises ConfigError."""
-    return [_read(path) for path in paths or [_made(data / NAME)]]
+    return _read(paths or [_made(data / NAME)])
 
 
 def known_keys(paths: Sequence[Path], data: Path) -> list[asyncssh.SSHKey]:
     """Like `host_keys`, but none is made."""
     made = data / NAME
-    return [_read(path) for path in paths or ([made] if made.exists() else [])]
+    return _read(paths or ([made] if made.exists() else []))
 
 
 async def answering_key(host: str, port: int) -> asyncssh.SSHKey | None:
@@ -38,13 +38,24 @@ async def answering_key(host: str, port: int) -> asyncssh.SSHKey | None:
     return None
 
 
-def _read(path: Path) -> asyncssh.SSHKey:
-    try:
-        return asyncssh.read_private_key(path)
-    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as exc:
-        raise ConfigError(
-            f"listeners.sftp.host_keys: {path} cannot be used: {exc}", fix="name a private key that has no passphrase"
-        ) from exc
+def _read(paths: Sequence[Path]) -> list[asyncssh.SSHKey]:
+    """A server shows a client one key of each type."""
+    found: dict[str, asyncssh.SSHKey] = {}
+    for path in paths:
+        try:
+            key = asyncssh.read_private_key(path)
+        except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as exc:
+            raise ConfigError(
+                f"listeners.sftp.host_keys: {path} cannot be used: {exc}",
+                fix="name a private key that has no passphrase",
+            ) from exc
+        if key.get_algorithm() in found:
+            raise ConfigError(
+                f"listeners.sftp.host_keys: {path} is a second key of the type {key.get_algorithm()}",
+                fix="name one key of each type",
+            )
+        found[key.get_algorithm()] = key
+    return [*found.values()]
 
 
 def _made(path: Path) -> Path:

@@ -28,6 +28,15 @@ def test_looking_for_keys_makes_none(tmp_path: Path) -> None:
         known_keys((tmp_path / "none",), tmp_path)
 
 
+def test_one_key_of_a_type_is_shown(tmp_path: Path) -> None:
+    for name, kind in (("old", "ssh-ed25519"), ("new", "ssh-ed25519"), ("other", "ecdsa-sha2-nistp256")):
+        asyncssh.generate_private_key(kind).write_private_key(tmp_path / name)
+    assert len(host_keys((tmp_path / "new", tmp_path / "other"), tmp_path)) == 2
+    for read in (host_keys, known_keys):
+        with pytest.raises(ConfigError, match="new is a second key of the type ssh-ed25519"):
+            read((tmp_path / "old", tmp_path / "new"), tmp_path)
+
+
 def test_who_does_not_speak_ssh_shows_no_key() -> None:
     async def mumble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-9.9-wharf\r\n")
