@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from rig import postgres
 from rig.databases import DATABASES, Clock, a_child, an_arrival, arrived, claimed, parent_of, retried, transferred
 from rig.waiting import wait_until
+from wharfinger.errors import UsageError
 from wharfinger.ledger import Copies, Database, Entry, Filter, User, chain
 from wharfinger.ledger.postgres.copy import PostgresCopies
 from wharfinger.ledger.sqlite.copy import SqliteCopies
@@ -22,6 +23,8 @@ COPIES: Mapping[str, Callable[[Path], Copies]] = {
     "sqlite": lambda root: SqliteCopies(str(root / "ledger.db")),
     "postgres": lambda root: PostgresCopies(postgres.schema(root)),
 }
+
+Restore = Callable[[], None]
 
 STRANGE = 'acme/inbound/"a",\r\n\\.\\N\t é.csv'
 """A key that means something to whoever writes rows as lines."""
@@ -41,12 +44,18 @@ def copied(backend: str, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def back(backend: str, tmp_path: Path, copied: Path, clock: Clock) -> Iterator[Callable[[], Database]]:
+def restore(backend: str, tmp_path: Path, copied: Path) -> Restore:
     """Brings the copy back as another ledger."""
+    return lambda: COPIES[backend](tmp_path / "back").restore(copied)
+
+
+@pytest.fixture
+def back(backend: str, tmp_path: Path, restore: Restore, clock: Clock) -> Iterator[Callable[[], Database]]:
+    """The same, opened."""
     opened: list[Database] = []
 
     def bring() -> Database:
-        COPIES[backend](tmp_path / "back").restore(copied)
+        restore()
         opened.append(DATABASES[backend](tmp_path / "back", clock=clock))
         return opened[-1]
 
@@ -172,10 +181,26 @@ def test_a_place_is_taken_from_the_first_table_on(copies: Copies, open_database:
 
 
 def test_a_copy_that_is_brought_back_again_changes_nothing(
-    database: Database, copies: Copies, copied: Path, back: Callable[[], Database]
+    database: Database, copies: Copies, copied: Path, back: Callable[[], Database], restore: Restore
 ) -> None:
     busy(database)
     before = told(database)
     copies.copy(copied)
-    back().close()
+    restore()
     assert told(back()) == before
+
+
+@pytest.mark.parametrize("when", ["open", "closed"])
+def test_a_ledger_that_is_in_use_since_it_was_brought_back_is_not_replaced(
+    when: str, database: Database, copies: Copies, copied: Path, back: Callable[[], Database], restore: Restore
+) -> None:
+    busy(database)
+    copies.copy(copied)
+    restored = back()
+    arrived(restored.ledger)
+    before = told(restored)
+    if when == "closed":
+        restored.close()
+    with suppress(UsageError):
+        restore()
+    assert told(restored) == before

@@ -145,6 +145,8 @@ def test_a_restore_that_is_killed_goes_on(point: str, yard: Path) -> None:
     wharf(yard, "backup", str(root))
     there = elsewhere(yard)
     killed(there, point, "restore", str(root))
+    for words in (("serve",), ("worker",), ("users", "list"), ("backup", str(there / "backup"))):
+        assert "RESTORE_UNFINISHED" in refused(there, *words)
     found = wharf(there, "restore", str(root))
     assert (found["files"], found["lost"]) == (len(FILES), [])
     assert not (there / "data" / "restoring").exists()

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from wharfinger.errors import ConfigError
 from wharfinger.ledger import Audit, Copies, Database, Hint
 from wharfinger.ledger.hint import DatagramHint
-from wharfinger.store import Store, Target, disk
+from wharfinger.store import Store, Target, archive, disk
 
 if TYPE_CHECKING:  # a command that only looks at the ledger is quick because it loads none of them
     from wharfinger.config.place import Place
@@ -71,8 +71,12 @@ def check_urls(settings: Place) -> None:
 
 
 def open_database(settings: Place) -> Database:
-    """The ledger's database: `sqlite` is `<data>/ledger.db`, `sqlite:///path` another file, `postgresql://...` on a server."""
+    """
+    The ledger's database: `sqlite` is `<data>/ledger.db`, `sqlite:///path` another file, `postgresql://...` on a server. Raises UsageError
+    where a restore is not done.
+    """
     scheme, place = _ledger(settings)
+    archive.refuse_restoring(settings.data)
     disk.make_missing(str(settings.data))
     return cast(Database, _load(LEDGERS[scheme])(place, tree=settings.bucket))
 

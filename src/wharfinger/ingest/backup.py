@@ -131,12 +131,13 @@ def back_up(
     """
     Make a snapshot in `root` while the installation runs. What an earlier snapshot has copied is not copied again. A crash leaves the
     earlier snapshots as they are, and a repeat goes on with the objects that are there. Raises StoreError where the disk refuses, Busy
-    while another backup is made there, UsageError where it would lie in what it backs up, LedgerError.
+    while another backup is made there, UsageError where it would lie in what it backs up or a restore is not done, LedgerError.
     """
     if premises.store in (root, *root.parents) or root == premises.data:
         raise UsageError(
             f"{root}: backups would lie in what they are of", fix="name a directory elsewhere, best on another disk"
         )
+    archive.refuse_restoring(premises.data)
     disk.make_missing(str(root))
     with _alone(root):
         return _back_up(premises, root, ledger, seen, clock())
@@ -308,7 +309,7 @@ def _check_ledger(snapshot: Snapshot) -> None:
 
 
 def _mark(premises: Premises) -> Path:
-    return premises.data / "restoring"
+    return premises.data / archive.RESTORING
 
 
 def _claim(snapshot: Snapshot, premises: Premises, ledger: Copies) -> None:

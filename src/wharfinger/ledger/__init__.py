@@ -554,8 +554,8 @@ class Copies(Protocol):
     def restore(self, folder: Path) -> None:
         """
         Make what a copy holds the ledger, durably, all or nothing; leases are as they were then. To be called where nothing is, or once
-        more with the same copy, which changes nothing. Raises UsageError NOT_EMPTY where others of a server were first, Incompatible for a
-        copy of a newer version.
+        more with the same copy, which changes nothing. Raises UsageError NOT_EMPTY where anything else is, or what was brought back is in
+        use already, Incompatible for a copy of a newer version.
         """
         ...
 

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from wharfinger.errors import Corrupt
+from wharfinger.errors import Corrupt, UsageError
 from wharfinger.model import ObjectRef, file_id
 from wharfinger.store import disk
 from wharfinger.store.journal import Deleted, Journal, Kept, Noted, deleted_line, located, note_line, shelved
+
+RESTORING = "restoring"
+"""The file in the data directory that is there until a restore is done. It has the name of the snapshot."""
 
 GROUP = 256
 """Objects that share the syncs of their directories."""
@@ -172,6 +175,17 @@ def copy_file(source: Path, target: Path) -> None:
         with suppress(OSError):
             disk.remove([staged])
         raise disk.refusal(exc, f"{source} could not be copied to {target}") from exc
+
+
+def refuse_restoring(data: Path) -> None:
+    """Raises UsageError where a restore into this data directory was begun and is not done: whoever wrote there would lose it."""
+    mark = data / RESTORING
+    if mark.exists():
+        raise UsageError(
+            f"{data}: a restore of {mark.read_text()} was begun here and is not done",
+            code="RESTORE_UNFINISHED",
+            fix=f"go on with it: wharf restore DIR --at {mark.read_text()}",
+        )
 
 
 def sealed(path: Path) -> str:

@@ -127,6 +127,13 @@ def test_nothing_is_restored_beside_the_wal_of_another_ledger(installation: Inst
     assert [*elsewhere.iterdir()] == [left]
 
 
+def test_a_place_whose_restore_is_not_done_is_not_backed_up(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "data" / "restoring").write_text("2026-01-01T00-00-00Z")
+    with pytest.raises(UsageError) as caught:
+        installation.back_up(tmp_path / "backup")
+    assert (caught.value.code, "--at 2026-01-01T00-00-00Z" in caught.value.fix) == ("RESTORE_UNFINISHED", True)
+
+
 def test_each_of_two_snapshots_of_one_second_is_chosen_by_its_name(installation: Installation, tmp_path: Path) -> None:
     root = tmp_path / "backup"
     first, second = (installation.back_up(root, clock=lambda: 1e9) for _ in range(2))

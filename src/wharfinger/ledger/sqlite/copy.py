@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from wharfinger.errors import LedgerError
+from wharfinger.errors import LedgerError, UsageError
 from wharfinger.ledger import MANY, Catalog, Filter
 from wharfinger.ledger.sqlite.database import SqliteDatabase
 from wharfinger.model import ObjectRef
@@ -74,7 +74,16 @@ class SqliteCopies:
 
     def restore(self, folder: Path) -> None:
         """See Copies."""
-        archive.copy_file(folder / NAME, Path(self._path))
+        copy, place = folder / NAME, Path(self._path)
+        there = self.occupants()
+        if there and (there != [self._path] or archive.sha256_of(place) != archive.sha256_of(copy)):
+            names = ", ".join(there)
+            raise UsageError(
+                f"{names}: another ledger is here, or this one is in use already",
+                code="NOT_EMPTY",
+                fix=f"if nothing of it is needed, move {names} away; then wharf restore",
+            )
+        archive.copy_file(copy, place)
 
 
 def companions(path: str) -> list[str]:
