@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -13,7 +15,7 @@ import pytest
 from rig import postgres
 from rig.databases import DATABASES, Clock, a_child, an_arrival, arrived, claimed, parent_of, retried, transferred
 from rig.waiting import wait_until
-from wharfinger.errors import UsageError
+from wharfinger.errors import Incompatible, UsageError
 from wharfinger.ledger import Copies, Database, Entry, Filter, User, chain
 from wharfinger.ledger.postgres.copy import PostgresCopies
 from wharfinger.ledger.sqlite.copy import SqliteCopies
@@ -23,6 +25,20 @@ COPIES: Mapping[str, Callable[[Path], Copies]] = {
     "sqlite": lambda root: SqliteCopies(str(root / "ledger.db")),
     "postgres": lambda root: PostgresCopies(postgres.schema(root)),
 }
+
+
+def sqlite_of_later(copied: Path) -> None:
+    with closing(sqlite3.connect(copied / "ledger.db")) as db:
+        db.execute("PRAGMA user_version = 1000")
+
+
+def postgres_of_later(copied: Path) -> None:
+    manifest = copied / "ledger" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 1000}))
+
+
+LATER: Mapping[str, Callable[[Path], None]] = {"sqlite": sqlite_of_later, "postgres": postgres_of_later}
+"""Make a copy one of a version to come."""
 
 Restore = Callable[[], None]
 
@@ -178,6 +194,19 @@ def test_a_place_is_taken_from_the_first_table_on(copies: Copies, open_database:
     assert copies.occupants() == []
     with closing(open_database()):
         assert copies.occupants() != []
+
+
+def test_a_copy_of_a_newer_version_is_refused_and_its_place_stays_empty(
+    backend: str, database: Database, copies: Copies, copied: Path, restore: Restore, tmp_path: Path
+) -> None:
+    copies.copy(copied)
+    copies.check(copied)
+    LATER[backend](copied)
+    for refusing in (lambda: copies.check(copied), restore):
+        with pytest.raises(Incompatible) as caught:
+            refusing()
+        assert "newer wharfinger" in caught.value.fix
+    assert COPIES[backend](tmp_path / "back").occupants() == []
 
 
 def test_a_copy_that_is_brought_back_again_changes_nothing(

@@ -241,10 +241,11 @@ def restore(
     Bring a snapshot back into an empty place: objects, journal, keys, and last the ledger, without which nothing serves. The answer are
     objects that the backup does not have, or has other bytes of. Interrupted, it is to be repeated with the same snapshot: it goes on.
     Raises UsageError where something is there that it did not bring, or where other parts are left to others than in the snapshot,
-    Corrupt where the ledger's copy is not as it was.
+    Corrupt where the ledger's copy is not as it was, Incompatible where it is of a newer version.
     """
     _check_parts(snapshot, premises, ledger)
     _check_ledger(snapshot)
+    ledger.check(snapshot.path)
     disk.make_missing(str(premises.data))
     _claim(snapshot, premises, ledger)
     lost = _restore_store(snapshot, premises.store, seen) if premises.has("store") else []

@@ -539,6 +539,10 @@ class Copies(Protocol):
         """Whether a copy of such a ledger is there."""
         ...
 
+    def check(self, folder: Path) -> None:
+        """Raises Incompatible for a copy of a newer version, LedgerError for one that cannot be read; nothing is changed."""
+        ...
+
     def files(self, folder: Path) -> int:
         """How many files a copy has on record."""
         ...

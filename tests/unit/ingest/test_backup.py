@@ -13,12 +13,12 @@ import pytest
 
 from rig.databases import claimed, transferred
 from wharfinger.engine.purge import carry_out, order
-from wharfinger.errors import UsageError
+from wharfinger.errors import Incompatible, UsageError
 from wharfinger.ingest import Upload, land
 from wharfinger.ingest.backup import Premises, Snapshot, back_up, choose, restore
 from wharfinger.ingest.rebuild import rebuild
 from wharfinger.ledger import Filter
-from wharfinger.ledger.sqlite import SqliteDatabase
+from wharfinger.ledger.sqlite import SqliteDatabase, schema
 from wharfinger.ledger.sqlite.copy import SqliteCopies
 from wharfinger.model import Arrival
 from wharfinger.store import archive
@@ -125,6 +125,16 @@ def test_nothing_is_restored_beside_the_wal_of_another_ledger(installation: Inst
         restored(installation, snapshot, tmp_path)
     assert (caught.value.code, str(left) in caught.value.fix) == ("NOT_EMPTY", True)
     assert [*elsewhere.iterdir()] == [left]
+
+
+def test_a_ledger_of_a_newer_version_leaves_the_place_as_it_was(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = installation.back_up(tmp_path / "backup")
+    monkeypatch.setattr(schema, "STEPS", schema.STEPS[:-1])
+    with pytest.raises(Incompatible):
+        restored(installation, snapshot, tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_place_whose_restore_is_not_done_is_not_backed_up(installation: Installation, tmp_path: Path) -> None:

@@ -77,6 +77,10 @@ class PostgresCopies:
         """See Copies."""
         return (folder / FOLDER / MANIFEST).is_file()
 
+    def check(self, folder: Path) -> None:
+        """See Copies."""
+        schema.refuse_newer(f"{folder}: its ledger", _manifest(folder)["version"], len(schema.STEPS))
+
     def files(self, folder: Path) -> int:
         """See Copies."""
         return sum(table["rows"] for name, table in _manifest(folder)["tables"].items() if name == "file")
@@ -95,6 +99,7 @@ class PostgresCopies:
 
     def restore(self, folder: Path) -> None:
         """See Copies. All in one transaction, which leaves a comment by which a repeat knows its own work."""
+        self.check(folder)
         with self._connected() as connections:
             connections.read(partial(_fill, connections, folder))
 
@@ -132,7 +137,6 @@ def _copy_out(db: Transaction, table: str, columns: Sequence[str], path: Path) -
 
 def _fill(connections: Connections, folder: Path, db: Transaction) -> None:
     manifest = _manifest(folder)
-    schema.refuse_newer(f"{folder}: its ledger", manifest["version"], len(schema.STEPS))
     schema.fit(connections, db)
     db.execute(schema.BEGIN, prepare=False)
     if first(db, _TAKEN)[0]:

@@ -11,6 +11,7 @@ import apsw
 
 from wharfinger.errors import LedgerError, UsageError
 from wharfinger.ledger import MANY, Catalog, Filter
+from wharfinger.ledger.sqlite import schema
 from wharfinger.ledger.sqlite.database import SqliteDatabase
 from wharfinger.model import ObjectRef
 from wharfinger.store import archive
@@ -55,6 +56,16 @@ class SqliteCopies:
         """See Copies."""
         return (folder / NAME).is_file()
 
+    def check(self, folder: Path) -> None:
+        """See Copies."""
+        path = str(folder / NAME)
+        try:
+            with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as copy:
+                found = copy.pragma("user_version")
+        except apsw.Error as exc:
+            raise LedgerError(f"{path} cannot be read: {exc}", fix="use another snapshot: --at NAME") from exc
+        schema.refuse_newer(f"{path}: the ledger", found, len(schema.STEPS))
+
     def files(self, folder: Path) -> int:
         """See Copies."""
         with _opened(folder) as catalog:
@@ -74,6 +85,7 @@ class SqliteCopies:
 
     def restore(self, folder: Path) -> None:
         """See Copies."""
+        self.check(folder)
         copy, place = folder / NAME, Path(self._path)
         there = self.occupants()
         if there and (there != [self._path] or archive.sha256_of(place) != archive.sha256_of(copy)):

@@ -182,11 +182,16 @@ def migrate(connections: Connections, steps: Sequence[str] = STEPS) -> None:
             return
     with connections.writing() as db:
         found = db.pragma("user_version")
-        if found > len(steps):
-            raise Incompatible(
-                f"{connections.path}: the ledger has version {found}; this program knows {len(steps)}",
-                fix="use the newer wharfinger that wrote it, or restore a backup from before the upgrade",
-            )
+        refuse_newer(f"{connections.path}: the ledger", found, len(steps))
         for step in steps[found:]:
             db.execute(step)
         db.pragma("user_version", len(steps))
+
+
+def refuse_newer(what: str, found: int, known: int) -> None:
+    """Raise Incompatible for a version that is not known yet."""
+    if found > known:
+        raise Incompatible(
+            f"{what} has version {found}; this program knows {known}",
+            fix="use the newer wharfinger that wrote it, or restore a backup from before the upgrade",
+        )

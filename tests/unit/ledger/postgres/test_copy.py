@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from rig import postgres
-from wharfinger.errors import Busy, Incompatible, LedgerError, UsageError
+from wharfinger.errors import Busy, LedgerError, UsageError
 from wharfinger.ledger import User
 from wharfinger.ledger.postgres import PostgresDatabase, schema
 from wharfinger.ledger.postgres.connection import Connections, rows
@@ -36,17 +35,6 @@ def test_a_copy_of_an_older_version_is_brought_up_to_date(
     assert restored.read(schema.version) == len(schema.STEPS)
     assert restored.read(lambda db: rows(db, "SELECT file_id, purged FROM file")) == [("F", None)]
     restored.close()
-
-
-def test_a_copy_of_a_newer_version_is_refused(url: str, other: str, tmp_path: Path) -> None:
-    PostgresDatabase(url).close()
-    PostgresCopies(url).copy(tmp_path)
-    path = tmp_path / "ledger" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "version": len(schema.STEPS) + 1}))
-    with pytest.raises(Incompatible) as caught:
-        PostgresCopies(other).restore(tmp_path)
-    assert "newer wharfinger" in caught.value.fix
-    assert PostgresCopies(other).occupants() == []
 
 
 @pytest.mark.parametrize("what", ["TABLE others(n int)", "SEQUENCE turn"])
