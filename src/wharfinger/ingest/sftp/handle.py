@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
+from wharfinger.errors import NotFound, StoreError
 from wharfinger.ledger import Entry
 
 PAGE = 100
 """Names in one answer to READDIR."""
+
+
+@contextmanager
+def custody(entry: Entry) -> Iterator[None]:
+    """The tree has this version: where the store has not, it is the server's own trouble, and no client is told where it looked."""
+    try:
+        yield
+    except NotFound as exc:
+        error = StoreError(
+            f"the bytes of {entry.file_id} are missing: {exc}",
+            code="MISSING",
+            fix="run `wharf store verify`, which tells whether more are, and bring them back from a backup",
+        )
+        error.is_internal = True
+        raise error from exc
 
 
 class Reading:
@@ -34,8 +51,9 @@ class Reading:
             self._file.close()
 
     def _read(self, offset: int, length: int) -> bytes:
-        self._file.seek(offset)
-        return self._file.read(length)
+        with custody(self.entry):
+            self._file.seek(offset)
+            return self._file.read(length)
 
 
 class Directories(Protocol):

@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeVar
 from wharfinger.errors import NoSpace, NotFound, StoreError
 from wharfinger.ingest import Upload
 from wharfinger.ingest.sftp.collector import Collector
+from wharfinger.ingest.sftp.handle import custody
 from wharfinger.ingest.sftp.receipts import Receipts
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Database, Entry, User
@@ -163,11 +164,12 @@ class Intake:
             raise
 
     def open_object(self, entry: Entry) -> BinaryIO:
-        """The bytes of the version that the tree shows. Raises NotFound."""
+        """The bytes of the version that the tree shows. Raises NotFound where the ledger has it no more, and StoreErrors."""
         record = self._catalog.file(entry.file_id)
         if record is None:
             raise NotFound(f"the ledger has no file {entry.file_id}")
-        return self._store.open(record.ref)
+        with custody(entry):
+            return self._store.open(record.ref)
 
     def reserve(self, size: int) -> None:
         """Raises NoSpace where `size` more bytes would leave less room on the disk than must stay free."""

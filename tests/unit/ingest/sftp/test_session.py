@@ -605,6 +605,19 @@ def test_a_reader_keeps_the_version_that_it_opened(ann: Client) -> None:
     assert ann.ask(5, string(reading), u64(0), u32(10)).blob == b"first"
 
 
+@pytest.mark.parametrize("flags", [R, W | CREAT])
+def test_bytes_that_are_missing_are_told_to_the_log_and_no_client_hears_where(
+    desk: Desk, ann: Client, caplog: pytest.LogCaptureFixture, flags: int
+) -> None:
+    ann.put("/inbound/a", b"data")
+    (record,) = desk.files()
+    desk.store.delete([record.ref])
+    reply = ann.ask(3, string("/inbound/a"), u32(flags), attrs())
+    assert (reply.code, reply.text) == (FAILURE, "the server failed; try again later")
+    assert f"MISSING: the bytes of {record.file_id} are missing" in caplog.text
+    assert str(desk.root) in caplog.text
+
+
 def test_what_is_not_served_is_said(ann: Client) -> None:
     assert ann.ask(99).code == UNSUPPORTED
     assert ann.ask(200, string("check-file@example.com")).code == UNSUPPORTED
