@@ -69,7 +69,10 @@ class Housekeeping:
         self._seen = set(writings)
 
     async def round(self) -> None:
-        """Set the sizes of partials right, remove those that have expired, and staged bytes without a row."""
+        """
+        Set the sizes of partials right, remove those that have expired, and staged bytes without a row. Partials whose bytes are not
+        here may lie on another node: their rows stay until they expire.
+        """
         ids = set(await self._intake.aside(self._staging.ids))
         entries = list(self._intake.namespace.partials(before=_ALL))
         for entry in entries:
@@ -80,15 +83,17 @@ class Housekeeping:
         self._unknown = unknown
 
     def _look_after(self, entry: Entry) -> None:
+        has_expired = entry.mtime < self._clock() - self._partial_s
         try:
             staged = self._staging.resume(entry.staged)
         except NotFound:
-            self._remove(entry)
+            if has_expired:
+                self._remove(entry)
             return
         except StoreError:  # a session is writing it
             return
         staged.close()
-        if not staged.size or entry.mtime < self._clock() - self._partial_s:
+        if not staged.size or has_expired:
             self._remove(entry)
             self._staging.discard(entry.staged)
         elif staged.size != entry.size:

@@ -14,7 +14,9 @@ from rig.packets import CREAT, NO_SUCH_FILE, W
 from rig.sessions import Client, Desk
 from wharfinger.errors import Busy
 from wharfinger.ingest.sftp import housekeeping
+from wharfinger.ingest.sftp.housekeeping import Housekeeping
 from wharfinger.ledger import Entry
+from wharfinger.store.staging import Staging
 
 
 def begin(client: Client, path: str, data: bytes) -> bytes:
@@ -90,13 +92,29 @@ def test_after_a_crash_the_whole_beginning_can_be_resumed(desk: Desk) -> None:
     assert desk.content(desk.files()[0]) == b"abcdefghi"
 
 
-def test_a_partial_whose_bytes_are_gone_leaves_the_tree(desk: Desk) -> None:
+def test_a_partial_whose_bytes_are_gone_leaves_the_tree_when_it_expires(desk: Desk) -> None:
     client = desk.sign_in()
     begin(client, "/inbound/a", b"abc")
     client.leave()
     desk.staging.discard(rows(desk)[0].staged)
+    desk.clock = time.time() + 1001
     desk.run(desk.housekeeping.round())
     assert rows(desk) == []
+
+
+def test_a_partial_on_another_node_is_left_to_that_node(desk: Desk, tmp_path: Path) -> None:
+    client = desk.sign_in()
+    begin(client, "/inbound/a", b"abc")
+    client.leave()
+    (tmp_path / "other").mkdir()
+    other = Housekeeping(desk.intake, Staging(tmp_path / "other"), partial_s=1000, clock=time.time)
+    desk.run(other.round())
+    again = desk.sign_in()
+    assert again.stat("/inbound/a").size == 3
+    handle = again.open("/inbound/a", W | CREAT)
+    again.write_at(handle, 3, b"def")
+    again.close(handle)
+    assert desk.content(desk.files()[0]) == b"abcdef"
 
 
 def test_a_partial_expires_with_its_bytes_and_uncovers_the_file(desk: Desk) -> None:
