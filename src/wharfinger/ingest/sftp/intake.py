@@ -130,6 +130,7 @@ class Intake:
                 await self._supersede(writing)
             else:
                 await self._discard(writing)
+                await self._touch(writing)
         except Exception:
             try:
                 await self.abandon(writing)
@@ -250,6 +251,11 @@ class Intake:
         self._staging.discard(writing.staged.id)
         if writing.is_marked or (writing.before and writing.before.staged == writing.staged.id):
             await self.collector.call(lambda: self._erase(writing))
+
+    async def _touch(self, writing: Writing) -> None:
+        """Of a file whose bytes did not change its time may."""
+        if (mtime := writing.mtime) is not None:
+            await self.collector.call(lambda: self.namespace.touch(writing.key, mtime))
 
     async def _supersede(self, writing: Writing) -> None:
         """The partial that was under the name is of no use any more, unless it was the beginning of this very file."""

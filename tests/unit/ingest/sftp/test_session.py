@@ -409,6 +409,18 @@ def test_a_time_set_before_the_close_is_the_files(desk: Desk, ann: Client) -> No
     assert ann.stat("/inbound/a").mtime == 777
 
 
+@pytest.mark.parametrize("data", [b"", b"abc"], ids=["untouched", "the same bytes"])
+def test_a_time_set_before_the_close_is_the_files_though_no_byte_changed(desk: Desk, ann: Client, data: bytes) -> None:
+    ann.put("/inbound/a", b"abc")
+    handle = ann.open("/inbound/a", W)
+    if data:
+        ann.write_at(handle, 0, data)
+    ann.ask(10, string(handle), attrs(mtime=777))
+    assert ann.close(handle).code == OK
+    assert ann.stat("/inbound/a").mtime == 777
+    assert len(desk.files()) == 1
+
+
 def test_a_file_that_has_arrived_is_not_cut_by_its_name(desk: Desk, ann: Client) -> None:
     ann.put("/inbound/a", b"abc")
     assert ann.ask(9, string("/inbound/a"), attrs(size=1)).code == UNSUPPORTED
