@@ -18,13 +18,17 @@ AT_ONCE = 2
 
 
 class Gate:
-    """Tells whether a key or a password opens an account. Passwords are checked in threads, away from the event loop."""
+    """
+    Tells whether a key or a password opens an account. Passwords are checked in threads, away from the event loop; who must go is
+    found in another one, so that no stranger's password delays it.
+    """
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
         self._hasher = PasswordHasher()
         self._decoy = self._hasher.hash("nobody has this password")
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password")
+        self._lookout = ThreadPoolExecutor(1, thread_name_prefix="lookout")
 
     def user(self, name: str) -> User | None:
         """The account of this name, unless it is disabled."""
@@ -33,8 +37,7 @@ class Gate:
 
     async def shut_out(self, names: Collection[str]) -> set[str]:
         """Which of these may not sign in any more. Raises LedgerError."""
-        ask = asyncio.get_running_loop().run_in_executor
-        return {name for name in names if await ask(self._threads, self.user, name) is None}
+        return await asyncio.get_running_loop().run_in_executor(self._lookout, self._gone, names)
 
     def key_opens(self, user: User | None, key: asyncssh.SSHKey) -> bool:
         """Whether `key` is one of the user's."""
@@ -49,6 +52,10 @@ class Gate:
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(cancel_futures=True)
+        self._lookout.shutdown(cancel_futures=True)
+
+    def _gone(self, names: Collection[str]) -> set[str]:
+        return {name for name in names if self.user(name) is None}
 
     def _verify(self, known: str, password: str) -> bool:
         try:

@@ -57,3 +57,15 @@ def test_unknown_disabled_and_passwordless_users_stay_out(gate: Gate, name: str)
     for password in ("", "secret", "nobody has this password"):
         assert not opens(gate, name, password)
     assert not gate.key_opens(gate.user(name), KEY)
+
+
+def test_nobody_is_shut_out_later_for_the_passwords_that_wait(gate: Gate) -> None:
+    async def shut_out() -> int:
+        checks = [asyncio.ensure_future(gate.password_opens(None, "secret")) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert await gate.shut_out(["ann", "old", "nobody"]) == {"old", "nobody"}
+        waiting = sum(not check.done() for check in checks)
+        await asyncio.gather(*checks)
+        return waiting
+
+    assert asyncio.run(shut_out()) > 2
