@@ -15,7 +15,7 @@ import pytest
 from rig import postgres
 from rig.databases import DATABASES, Clock, a_child, an_arrival, arrived, claimed, parent_of, retried, transferred
 from rig.waiting import wait_until
-from wharfinger.errors import Incompatible, UsageError
+from wharfinger.errors import Incompatible, LedgerError, UsageError
 from wharfinger.ledger import Copies, Database, Entry, Filter, User, chain
 from wharfinger.ledger.postgres.copy import PostgresCopies
 from wharfinger.ledger.sqlite.copy import SqliteCopies
@@ -184,7 +184,16 @@ def test_a_copy_is_of_one_instant(
     assert sum(map(len, claims)) == len(files)
 
 
-def test_an_empty_ledger_is_copied_as_well(copies: Copies, copied: Path, back: Callable[[], Database]) -> None:
+def test_where_no_ledger_is_nothing_is_copied_and_none_is_made(copies: Copies, copied: Path) -> None:
+    with pytest.raises(LedgerError) as caught:
+        copies.copy(copied)
+    assert (caught.value.code, "wharf restore" in caught.value.fix) == ("NO_LEDGER", True)
+    assert copies.occupants() == []
+
+
+def test_an_empty_ledger_is_copied_as_well(
+    database: Database, copies: Copies, copied: Path, back: Callable[[], Database]
+) -> None:
     copies.copy(copied)
     assert (copies.files(copied), [*copies.kept(copied)]) == (0, [])
     assert told(back())["files"] == []

@@ -155,6 +155,18 @@ def test_a_lost_ledger_is_noticed_and_nobody_serves_without_it(wharf: Wharf) -> 
     assert findings(wharf)["ledger"] == "ok"
 
 
+def test_a_lost_ledger_is_not_backed_up(wharf: Wharf) -> None:
+    put(wharf, "a.csv", "b.csv")
+    lose_ledger(wharf)
+    assert "wharf restore" in wharf.refused("backup", "backups", code="NO_LEDGER", exit=1)
+    assert not (wharf.place / "data" / "ledger.db").exists()
+    wharf("status")
+    assert "wharf ledger rebuild" in wharf.refused("backup", "backups", code="LEDGER_LOST", exit=1)
+    assert wharf("backup", "backups", "--list", "--json").json == []
+    wharf("ledger", "rebuild")
+    assert wharf("backup", "backups", "--json").json["files"] == 2
+
+
 def test_a_lost_ledger_is_noticed_also_where_users_and_new_files_came_since(wharf: Wharf) -> None:
     put(wharf, *(f"{n}.csv" for n in range(101)))
     lose_ledger(wharf)

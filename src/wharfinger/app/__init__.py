@@ -21,7 +21,7 @@ from wharfinger.app.process import has_changed, is_served, served
 from wharfinger.app.retention import retain
 from wharfinger.app.sftp import listen
 from wharfinger.app.sources import reconcilers, watch
-from wharfinger.app.supervisor import bind, serve
+from wharfinger.app.supervisor import bind, refuse_lost, serve
 from wharfinger.app.worker import work
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "premises",
     "receive",
     "reconcilers",
+    "refuse_lost",
     "registry",
     "retain",
     "serve",

@@ -47,7 +47,7 @@ def serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
 
 def _serve(settings: Settings, notice: Callable[[Notice], None]) -> bool:
     database = open_database(settings)
-    _refuse_lost(database, settings)
+    refuse_lost(database, settings)
     open_keyring(settings, database.audit)
     if settings.listeners.sftp:
         _check_host_keys(settings.listeners.sftp, settings.data)
@@ -104,10 +104,10 @@ def _bound(settings: Settings) -> list[tuple[str, str, socket.socket]]:
     return [(name, verb, bind(key, place)) for name, verb, place, key in wanted if place]
 
 
-def _refuse_lost(database: Database, settings: Settings) -> None:
+def refuse_lost(database: Database, settings: Settings) -> None:
     """
-    A new ledger in the place of a lost one would hide what is in custody. Where it has users, a crash may have come before the first
-    arrival was recorded: that leaves one group of objects.
+    Raises LedgerError LEDGER_LOST for a new ledger in the place of a lost one: it would hide what is in custody. Where it has users, a
+    crash may have come before the first arrival was recorded: that leaves one group of objects.
     """
     from wharfinger.ingest.rebuild import lost
 

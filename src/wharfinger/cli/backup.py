@@ -36,15 +36,12 @@ def command(session: Session, directory: Path, listed: bool) -> int:
     from wharfinger import app
 
     settings = session.settings
-    premises = app.premises(settings)
+    premises, copies = app.premises(settings), app.open_copies(settings)
+    if copies.occupants():
+        app.refuse_lost(session.database, settings)
     total = sum(listed.ref.size for listed in session.store.list()) if premises.has("store") else 0
     with progress("Backing up", total, bytes=True) as advance:
-        made = back_up_to(
-            premises,
-            directory.absolute(),
-            app.open_copies(settings),
-            seen=advance,
-        )
+        made = back_up_to(premises, directory.absolute(), copies, seen=advance)
     if session.json:
         document(_row(made))
     say(", ".join([*_parts(made), "keys and configuration"]))

@@ -28,6 +28,9 @@ from wharfinger.model import (
     Status,
 )
 
+REFILL = "wharf restore DIR, or wharf ledger rebuild; where nothing was yet, wharf serve makes it"
+"""What to do where a ledger should be, and none is."""
+
 MANY = 100
 """The most elements one call of a verb may carry (DynamoDB's TransactWriteItems ends there too)."""
 
@@ -531,7 +534,7 @@ class Copies(Protocol):
     def copy(self, folder: Path) -> list[str]:
         """
         Put a copy of the ledger there, as it is at one instant; the answer names its files, below `folder`, the caller makes them durable.
-        Raises LedgerError where the ledger cannot be read, StoreError where the disk refuses.
+        Raises LedgerError where the ledger cannot be read, NO_LEDGER where none is, StoreError where the disk refuses.
         """
         ...
 

@@ -21,7 +21,8 @@ from typing import Any
 import orjson
 from psycopg import sql
 
-from wharfinger.errors import UsageError
+from wharfinger.errors import LedgerError, UsageError
+from wharfinger.ledger import REFILL
 from wharfinger.ledger.postgres import schema
 from wharfinger.ledger.postgres.aside import TABLES
 from wharfinger.ledger.postgres.connection import Connections, Transaction, first, rows
@@ -114,6 +115,8 @@ def _copy(connections: Connections, place: Path, db: Transaction) -> Mapping[str
     schema.fit(connections, db)
     first(db, _UNCHANGED)
     version = schema.version(db)
+    if version == 0:
+        raise LedgerError(f"{connections.name}: no ledger is there", code="NO_LEDGER", fix=REFILL)
     schema.refuse_newer(f"{connections.name}: the ledger", version, len(schema.STEPS))
     db.execute(_AT_ONCE, prepare=False)
     tables: dict[str, dict[str, Any]] = {}

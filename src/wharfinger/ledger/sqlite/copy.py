@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 
 from wharfinger.errors import LedgerError, UsageError
-from wharfinger.ledger import MANY, Catalog, Filter
+from wharfinger.ledger import MANY, REFILL, Catalog, Filter
 from wharfinger.ledger.sqlite import schema
 from wharfinger.ledger.sqlite.database import SqliteDatabase
 from wharfinger.model import ObjectRef
@@ -30,20 +30,26 @@ class SqliteCopies:
 
     def copy(self, folder: Path) -> list[str]:
         """See Copies. Readers and writers go on meanwhile (sqlite.org/backup.html)."""
+        missing = LedgerError(f"{self._path}: no ledger is there", code="NO_LEDGER", fix=REFILL)
+        if not Path(self._path).exists():
+            raise missing
         target = folder / NAME
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(apsw.Connection(self._path)) as source, closing(apsw.Connection(str(target))) as copy:
-            source.set_busy_timeout(10_000)
-            try:
+        try:
+            opened = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READWRITE)  # it makes none
+            with closing(opened) as source, closing(apsw.Connection(str(target))) as copy:
+                source.set_busy_timeout(10_000)
+                if source.pragma("user_version") == 0:
+                    raise missing
                 with copy.backup("main", source, "main") as backup:
                     while not backup.done:
                         backup.step()
                 copy.pragma("journal_mode", "delete")
                 found = copy.pragma("quick_check")
-            except apsw.Error as exc:
-                raise LedgerError(
-                    f"{self._path} could not be copied: {exc}", fix="wharf doctor; make room where it is copied to"
-                ) from exc
+        except apsw.Error as exc:
+            raise LedgerError(
+                f"{self._path} could not be copied: {exc}", fix="wharf doctor; make room where it is copied to"
+            ) from exc
         if found != "ok":
             raise LedgerError(
                 f"{self._path} is damaged: {found}",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wharfinger.errors import UsageError
+from wharfinger.errors import LedgerError, UsageError
 from wharfinger.ledger.sqlite import SqliteDatabase
 from wharfinger.ledger.sqlite.copy import SqliteCopies
 
@@ -30,3 +30,11 @@ def test_nothing_but_the_copy_itself_is_replaced_by_it(end: str, tmp_path: Path)
     with pytest.raises(UsageError) as caught:
         copies.restore(copied)
     assert (caught.value.code, f"ledger.db{end}" in caught.value.fix) == ("NOT_EMPTY", True)
+
+
+def test_a_file_without_tables_is_no_ledger(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").touch()
+    (tmp_path / "copied").mkdir()
+    with pytest.raises(LedgerError) as caught:
+        SqliteCopies(str(tmp_path / "ledger.db")).copy(tmp_path / "copied")
+    assert caught.value.code == "NO_LEDGER"
