@@ -15,6 +15,7 @@ A store in a bucket is left to others: the manifest says so, and its place stays
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,9 @@ OTHERS = "keep/others/"
 LARGEST_KEPT = 1 << 20
 """Bytes. What lies in the data directory and is larger is no key."""
 
+LEDGERS = r"(-wal|-shm|-journal|\.\d{8}T\d{6})?"
+"""How the names of a ledger's files go on after its own."""
+
 README = """\
 Backups of a Wharfinger installation, made by `wharf backup`. Bring one back with `wharf restore` and the path of this directory, into
 an empty place. Nothing here should be changed by hand: snapshots share the objects.
@@ -64,7 +68,7 @@ class Premises:
     """Where an installation keeps things. `others` are files, perhaps elsewhere, that belong to it: keys, certificates."""
 
     data: Path
-    ledger: Path  # what begins with this name is the ledger's, and no key
+    ledger: Path  # its file, or where it would have one
     store: Path  # the spool where it is left
     configuration: Path
     others: tuple[Path, ...] = ()
@@ -202,13 +206,19 @@ def _keep(premises: Premises, snapshot: Path, *, apart: Path) -> dict[str, str]:
     """Copy what is small and not to be made anew; the answer says where in the snapshot each file is that belongs to the installation."""
     places = {}
     for path in sorted(_small(premises.data, {premises.store, premises.data / "run", apart})):
-        if not path.name.startswith(premises.ledger.name):
+        if not _is_ledgers(path, premises.ledger):
             places[str(path)] = f"keep/data/{path.relative_to(premises.data)}"
     for n, path in enumerate((premises.configuration, *premises.others)):
         places.setdefault(str(path), f"{OTHERS}{n}-{path.name}")
     for whole, name in places.items():
         archive.copy_file(Path(whole), snapshot / name)
     return places
+
+
+def _is_ledgers(path: Path, ledger: Path) -> bool:
+    """Whether it is the ledger's file, one that SQLite has beside it, or one that was moved aside for it."""
+    is_named_so = re.fullmatch(re.escape(ledger.name) + LEDGERS, path.name) is not None
+    return is_named_so and path.parent.resolve() == ledger.parent.resolve()
 
 
 def _small(folder: Path, apart: set[Path]) -> Iterator[Path]:

@@ -127,6 +127,18 @@ def test_nothing_is_restored_beside_the_wal_of_another_ledger(installation: Inst
     assert [*elsewhere.iterdir()] == [left]
 
 
+def test_of_files_that_are_named_like_the_ledger_its_own_alone_are_left_out(
+    installation: Installation, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    keys = ["ledger.db.pem", "ledger.db-keys/signing", "ledger.db2", "keys/ledger.db", "ledger.db.20260101T000000.key"]
+    for name in [*keys, "ledger.db.20260101T000000"]:
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / name).write_text(name)
+    kept = installation.back_up(tmp_path / "backup").path / "keep" / "data"
+    assert sorted(str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()) == sorted(keys)
+
+
 def test_a_ledger_of_a_newer_version_leaves_the_place_as_it_was(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
