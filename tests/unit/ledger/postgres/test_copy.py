@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from rig import postgres
 from wharfinger.errors import Busy, LedgerError, UsageError
 from wharfinger.ledger import User
-from wharfinger.ledger.postgres import PostgresDatabase, schema
+from wharfinger.ledger.postgres import PostgresDatabase, copy, schema
 from wharfinger.ledger.postgres.connection import Connections, rows
 from wharfinger.ledger.postgres.copy import PostgresCopies
 
@@ -77,10 +79,28 @@ def test_tables_of_others_are_not_copied(url: str, tmp_path: Path) -> None:
     assert [name for name in names if "others" in name or "life" in name or "migration" in name] == []
 
 
-def test_no_table_changes_while_a_ledger_is_copied(connections: Connections, url: str, tmp_path: Path) -> None:
+def test_no_table_changes_while_a_ledger_is_copied(
+    connections: Connections, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A migration waits, and says Busy after its patience."""
     schema.migrate(connections)
-    with psycopg.connect(url) as db:
-        db.execute("SELECT pg_advisory_lock_shared(hashtextextended(current_schema() || '/migrate', 0))")
+    further, copying, go_on = (*schema.STEPS, "CREATE TABLE more(n int)"), threading.Event(), threading.Event()
+    honest = copy._copy_out
+
+    def waiting(*args: Any) -> int:
+        copying.set()
+        assert go_on.wait(20)
+        return honest(*args)
+
+    monkeypatch.setattr(copy, "_copy_out", waiting)
+    copier = threading.Thread(target=PostgresCopies(url).copy, args=(tmp_path,))
+    copier.start()
+    try:
+        assert copying.wait(20)
         with pytest.raises(Busy, match="held the ledger"):
-            schema.migrate(connections, (*schema.STEPS, "CREATE TABLE more(n int)"))
+            schema.migrate(connections, further)
+    finally:
+        go_on.set()
+        copier.join()
+    PostgresCopies(url).check(tmp_path)
+    schema.migrate(connections, further)
