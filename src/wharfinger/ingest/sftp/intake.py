@@ -93,15 +93,23 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
     def begin(
-        self, key: str, entry: Entry | None, *, user: User, session: str, truncate: bool, append: bool
+        self,
+        key: str,
+        entry: Entry | None,
+        *,
+        user: User,
+        session: str,
+        truncate: bool,
+        append: bool,
+        base: BinaryIO | None = None,
     ) -> Writing:
         """
-        Open `key` for writing; `entry` is what the tree has under it. Without `truncate` a file's bytes count until they are
-        overwritten, and a partial of the same user goes on where it was cut off. Raises NoSpace and other StoreErrors.
+        Open `key` for writing; `entry` is what the tree has under it. Without `truncate` a file's bytes, which `base` has, count until
+        they are overwritten, and a partial of the same user goes on where it was cut off. Raises NoSpace and other StoreErrors.
         """
         self.reserve(0)
         resumes = entry is not None and not truncate
-        staged = self._stage(entry if resumes else None, user)
+        staged = self._staging.create(base) if base else self._stage(entry if resumes else None, user)
         writing = Writing(
             key,
             staged,
@@ -193,8 +201,6 @@ class Intake:
     def _stage(self, entry: Entry | None, user: User) -> Staged:
         if entry is None or (entry.kind == "partial" and entry.user != user.name):
             return self._staging.create()
-        if entry.kind == "file":
-            return self._staging.create(self.open_object(entry))
         try:
             return self._staging.resume(entry.staged)
         except StoreError:  # gone, or another session is still writing it

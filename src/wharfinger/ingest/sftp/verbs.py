@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from wharfinger import names
 from wharfinger.errors import NameRefused, NotFound
@@ -28,6 +28,8 @@ MAX_HANDLES = 256
 """Handles that one session may have open."""
 
 _log = logging.getLogger(__name__)
+
+_ANEW = codec.TRUNC | codec.EXCL
 
 TREE = ""
 """The subject of what concerns more than one name: it waits for all, and all wait for it."""
@@ -94,13 +96,13 @@ class Verbs:
     def _open(self, request: codec.Open) -> bytes | Later:
         self._check_room()
         if request.flags & codec.WRITING:
-            return codec.handle(request.id, self._hold(self._open_to_write(request)))
+            return self._open_to_write(request)
         entry = self._entry(self._tree.find(request.path))
         if entry.kind != "file":
             raise Refusal(Code.FAILURE, f"{request.path} is {_A[entry.kind]}")
         return Later(self._open_to_read(request.id, entry))
 
-    def _open_to_write(self, request: codec.Open) -> Writing:
+    def _open_to_write(self, request: codec.Open) -> bytes | Later:
         flags, key = request.flags, self._tree.place(request.path)
         if request.path.endswith("/"):  # a client that took it for a directory would make a file of its name
             raise NotFound(f"there is no directory {request.path}")
@@ -114,14 +116,29 @@ class Verbs:
             raise Refusal(Code.FAILURE, f"{request.path} is a directory")
         elif flags & codec.EXCL and entry.kind == "file":
             raise Refusal(Code.FAILURE, f"{request.path} exists already")
-        return self._intake.begin(
+        if entry and entry.kind == "file" and not flags & _ANEW:
+            return Later(self._begin_over(request, key, entry), about=key)
+        return self._begin(request, key, entry)
+
+    async def _begin_over(self, request: codec.Open, key: str, entry: Entry) -> bytes:
+        base = await self._intake.aside(self._intake.open_object, entry)
+        try:
+            return self._begin(request, key, entry, base)
+        except Exception:
+            base.close()
+            raise
+
+    def _begin(self, request: codec.Open, key: str, entry: Entry | None, base: BinaryIO | None = None) -> bytes:
+        writing = self._intake.begin(
             key,
             entry,
             user=self._tree.user,
             session=self._session,
-            truncate=bool(flags & (codec.TRUNC | codec.EXCL)),
-            append=bool(flags & codec.APPEND),
+            truncate=bool(request.flags & _ANEW),
+            append=bool(request.flags & codec.APPEND),
+            base=base,
         )
+        return codec.handle(request.id, self._hold(writing))
 
     async def _open_to_read(self, id: int, entry: Entry) -> bytes:
         if self._receipts.covers(entry.path):

@@ -876,6 +876,24 @@ def test_a_slow_disk_holds_up_the_large_upload_and_nobody_else(
     assert [file.size for file in desk.files()] == [5 << 20]
 
 
+def test_a_slow_store_holds_up_who_goes_on_with_a_file_and_nobody_else(
+    desk: Desk, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann.put("/inbound/a", b"abcdef")
+    may_open, opened = threading.Event(), desk.store.open
+    monkeypatch.setattr(desk.store, "open", lambda ref: may_open.wait(10) and opened(ref))
+    ann.written.clear()
+    ann.send(packet(3, ann.next_id(), string("/inbound/a") + u32(W) + attrs()))
+    assert ann.got() == []
+    assert desk.sign_in().stat("/inbound").kind == 105
+    may_open.set()
+    ann.until(ann.got)
+    (reply,) = ann.got()
+    ann.write_at(reply.blob, 1, b"B")
+    assert ann.close(reply.blob).code == OK
+    assert desk.content(desk.files()[1]) == b"aBcdef"
+
+
 def test_a_large_upload_whose_sync_failed_is_sent_again_whole(
     desk: Desk, ann: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
