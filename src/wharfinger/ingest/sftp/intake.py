@@ -18,6 +18,7 @@ from wharfinger.ingest.sftp.receipts import Receipts
 from wharfinger.ingest.sftp.writing import Writing
 from wharfinger.ledger import Database, Entry, User
 from wharfinger.ledger.keyring import Keyring
+from wharfinger.names import nfc
 from wharfinger.store import Store, disk
 from wharfinger.store.staging import LARGE, Staged, Staging
 
@@ -87,6 +88,11 @@ class Intake:
     def find(self, key: str) -> Writing | None:
         """The latest open upload under this name."""
         return self._latest.get(key)
+
+    def is_writing_below(self, directory: str) -> bool:
+        """Whether an upload below this directory is open."""
+        below = f"{nfc(directory)}/"
+        return any(nfc(writing.key).startswith(below) for writing in self._open)
 
     async def aside(self, work: Callable[..., T], *args: object) -> T:
         """Run what may wait for the disk in a thread."""

@@ -272,6 +272,7 @@ class Verbs:
         entry = self._entry(self._tree.own(request.path))
         if entry.kind != "dir":
             raise Refusal(Code.FAILURE, f"{request.path} is no directory")
+        self._check_still(entry.path, request.path)
         return Later(self._take_out(request, entry), about=TREE)
 
     async def _take_out(self, request: codec.Remove | codec.Rmdir, entry: Entry) -> bytes:
@@ -290,7 +291,13 @@ class Verbs:
             raise Refusal(Code.FAILURE, f"{request.old} is still being uploaded")
         if new.startswith(f"{old}/"):
             raise Refusal(Code.FAILURE, f"{request.old} cannot be moved into itself")
+        self._check_still(old, request.old)
         return Later(self._move(request, old, new), about=TREE)
+
+    def _check_still(self, directory: str, path: str) -> None:
+        """Else what is uploaded would make the directory anew at its CLOSE, though the name may be a file's by then."""
+        if self._intake.is_writing_below(directory):
+            raise Refusal(Code.FAILURE, f"a file is still being uploaded into {path}; wait for its end")
 
     async def _move(self, request: codec.Rename | codec.PosixRename, old: str, new: str) -> bytes:
         replace = isinstance(request, codec.PosixRename)

@@ -467,6 +467,19 @@ def test_an_upload_under_way_is_not_renamed(ann: Client) -> None:
     assert ann.ask(18, string("/inbound/a"), string("/inbound/b")).code == OK
 
 
+def test_a_directory_with_an_upload_under_way_in_it_stays_where_it_is(desk: Desk, ann: Client) -> None:
+    ann.ask(14, string("/inbound/d"), attrs())
+    handle = ann.open("/inbound/d/x")
+    ann.write_at(handle, 0, b"abc")
+    other = desk.sign_in(BOB)
+    assert "still being uploaded into /inbound/d" in other.ask(15, string("/inbound/d")).text
+    assert "still being uploaded into /inbound/d" in other.ask(18, string("/inbound/d"), string("/inbound/e")).text
+    assert ann.ask(3, string("/inbound/d"), u32(W | CREAT | TRUNC), attrs()).code == FAILURE
+    assert ann.close(handle).code == OK
+    assert other.ask(18, string("/inbound/d"), string("/inbound/e")).code == OK
+    assert ann.get("/inbound/e/x") == b"abc"
+
+
 def test_removing_what_is_not_there_is_harmless(ann: Client) -> None:
     assert ann.ask(13, string("/inbound/none")).code == NO_SUCH_FILE
 
