@@ -262,6 +262,7 @@ def test_doctor_names_a_host_key_that_cannot_be_used(wharf: Wharf) -> None:
 
 
 def test_doctor_names_signing_keys_that_others_may_read_or_that_are_damaged(wharf: Wharf) -> None:
+    wharf("status")
     assert findings(wharf)["signing keys"] == "ok"
     wharf("signing", "list")
     ring = wharf.place / "data/signing-keys.json"

@@ -147,6 +147,7 @@ def clocks_differ(house: House) -> None:
             "$$ SELECT pg_catalog.clock_timestamp() + interval '100 s' $$"
         )
     ledger(house, f"{url},pg_catalog")
+    house.put("a.csv")
 
 
 def ledger_is_lost(house: House) -> None:
@@ -404,6 +405,35 @@ def test_the_broken_part_is_named_with_why_and_what_mends_it(harm: Callable[[Hou
     others = {each["part"] for each in findings if each["verdict"] == "fail"} - {part}
     assert others <= BESIDE.get(harm, set()), findings
     assert (said.code, said.json["ok"]) == (int(verdict == "fail"), verdict != "fail")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_is_not_there_is_not_made_and_its_restore_goes_on(kind: str, house: House) -> None:
+    for url in [postgres.database()] if kind == "postgres" else []:
+        ledger(house, url)
+    new = {each["part"]: each for each in house.doctor("--json").json["findings"]}
+    assert (new["ledger"]["verdict"], "users" in new) == ("warn", False)
+    assert [*house.root.glob("data/ledger.db*")] == []
+    house.put("a.csv")
+    assert house.wharf("backup", "kept").code == 0
+    (house.root / "data").rename(house.root / "lost")
+    if kind == "postgres":
+        house.config = house.config.replace(url, postgres.database())
+    assert "wharf restore" in {each["part"]: each for each in house.doctor("--json").json["findings"]}["ledger"]["fix"]
+    assert house.wharf("restore", "kept", "--json").json["files"] == 1
+    assert house.doctor().code == 0
+
+
+def test_a_ledger_that_is_gone_from_beside_its_store_was_lost(house: House) -> None:
+    house.put("a.csv")
+    for path in house.root.glob("data/ledger.db*"):
+        path.unlink()
+    for _ in range(2):
+        found = {each["part"]: each for each in house.doctor("--json").json["findings"]}
+        assert (found["ledger"]["verdict"], "wharf ledger rebuild" in found["ledger"]["fix"]) == ("fail", True)
+    (house.root / "data" / "restoring").write_text("2026-01-01T00-00-00Z")
+    found = {each["part"]: each for each in house.doctor("--json").json["findings"]}
+    assert "RESTORE_UNFINISHED" in found["ledger"]["text"]
 
 
 def test_a_person_is_told_the_same(house: House) -> None:

@@ -24,6 +24,7 @@ from wharfinger.ingest.delivered import last
 from wharfinger.ingest.rebuild import lost
 from wharfinger.ledger import keyring, trust
 from wharfinger.model import State
+from wharfinger.store.archive import refuse_restoring
 from wharfinger.store.space import disks
 
 if TYPE_CHECKING:
@@ -47,14 +48,25 @@ PURGE_S = 60.0
 """A purge that was ordered so long ago and is not done was cut off."""
 
 
+class _Absent(Exception):
+    """A part is not there, and must not be made by looking at it: in the place of a lost one it would hold up its restore."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding
+
+
 def examine(session: Session) -> Iterator[Finding]:
-    """All parts, one after the other. Where one is broken that others stand on, these cannot be looked at."""
+    """All parts, one after the other. Where one is broken or absent that others stand on, these cannot be looked at."""
     broken: set[str] = set()
     for part, (look, *stands_on) in PARTS.items():
         if broken.intersection(stands_on):
             continue
         try:
             yield from look(session)
+        except _Absent as absent:
+            yield absent.finding
+            broken.add(part)
         except (OSError, WharfingerError) as error:
             told = problem(error)
             yield Finding(part, "fail", f"{told.code}: {told.message}", told.fix)
@@ -124,6 +136,15 @@ def _disk(session: Session) -> Iterator[Finding]:
 
 
 def _ledger(session: Session) -> Iterator[Finding]:
+    from wharfinger import app
+
+    refuse_restoring(session.settings.data)
+    if not app.open_copies(session.settings).occupants():
+        if _has_files(session):
+            fix = "wharf ledger rebuild --missing; or in an empty place: wharf restore DIR"
+            raise _Absent(Finding("ledger", "fail", "it is not there, and the store has files: it was lost", fix))
+        said = "it is not there yet; wharf serve makes it"
+        raise _Absent(Finding("ledger", "warn", said, "wharf serve; or bring one back: wharf restore DIR"))
     counts = session.database.catalog.counts()
     said = f"{many(sum(counts.files.values()), 'file')}; {session.database.engine}"
     yield Finding("ledger", "ok", said)
@@ -132,6 +153,19 @@ def _ledger(session: Session) -> Iterator[Finding]:
 def _store(session: Session) -> Iterator[Finding]:
     store = session.store
     yield Finding("store", "ok", f"{session.settings.store}; what is under way lies at {store.staging.parent}")
+
+
+def _has_files(session: Session) -> bool:
+    """Whether the store has any; what is wrong with it is told of it alone."""
+    from wharfinger import app
+
+    settings = session.settings
+    if app.premises(settings).has("store") and not app.store_path(settings).exists():
+        return False
+    try:
+        return any(session.store.list(settings.bucket))
+    except (OSError, WharfingerError):
+        return False
 
 
 def _custody(session: Session) -> Iterator[Finding]:
