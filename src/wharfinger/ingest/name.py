@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wharfinger.errors import NameRefused
-from wharfinger.ledger import Database
+from wharfinger.ledger import Accounts, Database
 from wharfinger.names import shown
 
 RECEIPTS = "receipts"
@@ -15,18 +17,34 @@ def is_receipt(key: str, home: str) -> bool:
     return key.startswith(f"{home}/{RECEIPTS}/")
 
 
+def homes(accounts: Accounts) -> frozenset[str]:
+    """The keys of all homes."""
+    return frozenset(user.home.strip("/") for user in accounts.users())
+
+
+def refuse_receipt(key: str, homes: Collection[str], called: str) -> None:
+    """
+    Raises NameRefused where `key` is, or lies below, the receipts of one of these homes: they would hide it. `called` is what it is
+    for whoever sends it.
+    """
+    words = key.split("/")
+    above = {"/".join(words[:n]) for n, word in enumerate(words) if word == RECEIPTS}
+    if not above.isdisjoint(homes):
+        raise NameRefused(
+            f"{called} cannot be written: the server makes what is in {RECEIPTS}/",
+            code="NAME_RESERVED",
+            fix="put it into another folder",
+        )
+
+
 def refuse_clash(database: Database, key: str) -> None:
     """
     Raises NameRefused where `key` is a folder in the customers' tree or lies below a file (no name may be both), and where it
     belongs to the receipts of a home: they would hide it.
     """
     words = key.split("/")
-    if RECEIPTS in words and any(is_receipt(f"{key}/", home) for home in _homes(database, words[0])):
-        raise NameRefused(
-            f"{shown(key)} cannot be written: the server makes what is in {RECEIPTS}/",
-            code="NAME_RESERVED",
-            fix="put it into another folder",
-        )
+    if RECEIPTS in words:
+        refuse_receipt(key, homes(database.accounts) | {words[0]}, shown(key))
     *above, entry = database.namespace.look(["/".join(words[:n]) for n in range(1, len(words) + 1)])
     if entry is not None and entry.kind == "dir":
         raise NameRefused(f"{shown(key)} is a folder", code="NAME_TAKEN", fix="put it under another name")
@@ -35,7 +53,3 @@ def refuse_clash(database: Database, key: str) -> None:
             raise NameRefused(
                 f"{shown(each.path)} is a file, not a folder", code="NAME_TAKEN", fix="name another folder"
             )
-
-
-def _homes(database: Database, customer: str) -> set[str]:
-    return {customer, *(user.home.strip("/") for user in database.accounts.users())}

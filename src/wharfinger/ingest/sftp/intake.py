@@ -12,6 +12,7 @@ from typing import BinaryIO, TypeVar
 
 from wharfinger.errors import NoSpace, NotFound, StoreError
 from wharfinger.ingest import Upload
+from wharfinger.ingest.name import RECEIPTS, homes, refuse_receipt
 from wharfinger.ingest.sftp.collector import Collector
 from wharfinger.ingest.sftp.handle import custody
 from wharfinger.ingest.sftp.receipts import Receipts
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 FINISHERS = 2
 """Threads that hash, sync and send large uploads at their CLOSE, so that no download waits behind them."""
+
+HOMES_S = 2.0
+"""Seconds for which the homes of all users are remembered: names may have a folder that is called as the receipts are, and many."""
 
 
 class Intake:
@@ -55,6 +59,8 @@ class Intake:
         self.namespace = database.namespace
         self.collector = collector
         self._store, self._staging, self._catalog, self._keyring = store, staging, database.catalog, keyring
+        self._accounts = database.accounts
+        self._homes: tuple[float, frozenset[str]] = (-HOMES_S, frozenset())  # since when (monotonic), and which
         self._pool = pool
         self._prepare = prepare
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="sftp-finish")
@@ -88,6 +94,15 @@ class Intake:
     def find(self, key: str) -> Writing | None:
         """The latest open upload under this name."""
         return self._latest.get(key)
+
+    def check_name(self, key: str, called: str) -> None:
+        """Raises NameRefused where `key`, which the client calls so, would be hidden by the receipts of anybody's home."""
+        if RECEIPTS not in key.split("/"):
+            return
+        now = time.monotonic()
+        if now - self._homes[0] >= HOMES_S:
+            self._homes = now, homes(self._accounts)
+        refuse_receipt(key, self._homes[1], called)
 
     def is_writing_below(self, directory: str) -> bool:
         """Whether an upload below this directory is open."""

@@ -106,6 +106,7 @@ class Verbs:
         flags, key = request.flags, self._tree.place(request.path)
         if request.path.endswith("/"):  # a client that took it for a directory would make a file of its name
             raise NotFound(f"there is no directory {request.path}")
+        self._intake.check_name(key, request.path)
         parent = key.rpartition("/")[0]
         entry, above = self._namespace.look([key, parent])
         if entry is None:
@@ -292,6 +293,7 @@ class Verbs:
         if new.startswith(f"{old}/"):
             raise Refusal(Code.FAILURE, f"{request.old} cannot be moved into itself")
         self._check_still(old, request.old)
+        self._intake.check_name(new, request.new)
         return Later(self._move(request, old, new), about=TREE)
 
     def _check_still(self, directory: str, path: str) -> None:

@@ -46,7 +46,7 @@ from wharfinger.ingest.sftp import codec
 from wharfinger.ingest.sftp.session import MAX_PROMISED, MAX_UNFINISHED, TURN, TURN_REPLIES
 from wharfinger.ingest.sftp.verbs import MAX_HANDLES
 from wharfinger.ingest.sftp.writing import MAX_SIZE, STRIDE
-from wharfinger.ledger import MOST_MOVED, Entry
+from wharfinger.ledger import MOST_MOVED, Entry, User
 from wharfinger.model import Status
 from wharfinger.store import disk
 from wharfinger.store.staging import MAX_HOLES, Staged
@@ -478,6 +478,16 @@ def test_a_directory_with_an_upload_under_way_in_it_stays_where_it_is(desk: Desk
     assert ann.close(handle).code == OK
     assert other.ask(18, string("/inbound/d"), string("/inbound/e")).code == OK
     assert ann.get("/inbound/e/x") == b"abc"
+
+
+def test_nothing_is_put_where_the_receipts_of_another_home_would_hide_it(desk: Desk, ann: Client) -> None:
+    desk.database.accounts.add(User("sub", "acme", "acme/sub"))
+    desk.run(desk.intake.furnish(["acme/sub/receipts", "acme/new/receipts"]))
+    refused = ann.ask(3, string("/sub/receipts/x"), u32(W | CREAT), attrs())
+    assert refused.code == FAILURE
+    assert refused.text.startswith("/sub/receipts/x cannot be written: the server makes what is in receipts/")
+    ann.put("/new/receipts/x", b"abc")
+    assert ann.ask(18, string("/new/receipts/x"), string("/sub/receipts/x")).text == refused.text
 
 
 def test_removing_what_is_not_there_is_harmless(ann: Client) -> None:
