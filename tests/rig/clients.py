@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,23 +95,14 @@ def rclone(server: SftpServer, *words: str, check: bool = True) -> subprocess.Co
     return run([need("rclone"), *words, *(f"--{name}={value}" for name, value in options.items()), "-v"], check=check)
 
 
-def psftp(server: SftpServer, batch: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """PuTTY's; it signs in by password."""
+def psftp(server: SftpServer, batch: str) -> subprocess.CompletedProcess[str]:
+    """PuTTY's; it signs in by password, and ends at the first command that fails."""
     printed = run(["ssh-keygen", "-lf", str(server.data / "ssh_host_ed25519_key")]).stdout.split()[1]
-    words = [
-        "-batch",
-        "-P",
-        str(server.port),
-        "-pw",
-        PASSWORD,
-        "-hostkey",
-        printed,
-        "-be",
-        "-b",
-        "/dev/stdin",
-        "ann@127.0.0.1",
-    ]
-    return run([need("psftp"), *words], stdin=batch, check=check)
+    with tempfile.NamedTemporaryFile("w", suffix=".psftp") as file:
+        file.write(batch)
+        file.flush()
+        words = ["-batch", "-P", str(server.port), "-pw", PASSWORD, "-hostkey", printed, "-b", file.name]
+        return run([need("psftp"), *words, "ann@127.0.0.1"])
 
 
 class Running:
