@@ -160,9 +160,9 @@ def test_lftp_makes_folders_in_folders_at_once(server: SftpServer, source: Path,
     lftp(server, "mkdir -p inbound/a/b/c/d; cd inbound/a/b/c/d")
     (tmp_path / "m").mkdir()
     random_file(tmp_path / "m" / "f", 1000)
-    lftp(server, f"mirror -R {tmp_path / 'm'} inbound/n1/n2/n3; mput -d -O inbound/p1/p2 {source}")
+    lftp(server, f"mirror -R {tmp_path / 'm'} inbound/n1/n2/n3; mput -d -O inbound/q1/q2 {source}")
     assert server.entry("inbound/n1/n2/n3/f")
-    assert [f for f in server.files() if "/p1/p2/" in f.key]
+    assert [f for f in server.files() if "/q1/q2/" in f.key]
 
 
 def test_lftp_shows_why_a_name_is_refused(server: SftpServer, source: Path) -> None:
