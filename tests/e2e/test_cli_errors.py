@@ -197,6 +197,13 @@ def test_who_cannot_look_first_is_not_told_to(wharf: Wharf) -> None:
     assert "--dry-run" not in wharf.refused("signing", "rotate", code="USAGE", exit=2)
 
 
+def test_check_takes_a_step_for_no_pipeline_of_its_name(wharf: Wharf) -> None:
+    steps = "{checksum: {steps: [{uses: deliver, with: {to: out}}]}, idle: {steps: [checksum]}, more: {steps: [{copies: [out, kept]}]}}"
+    wharf.write("wharf.yaml", f"{CONFIG.partition('pipelines:')[0]}pipelines: {steps}\n")
+    rows = {row["pipeline"]: row["delivers"] for row in wharf("check", "--json").json["pipelines"]}
+    assert (rows["checksum"], rows["idle"], rows["more"]) == (True, False, True)
+
+
 def test_check_tells_which_pipeline_delivers_nothing(wharf: Wharf) -> None:
     wharf.write(
         "wharf.yaml",

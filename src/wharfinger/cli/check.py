@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -46,26 +47,27 @@ def command(session: Session) -> None:
     listing(rows, PIPELINES, json=False, empty="none: every file stays where it is, unrouted")
     for row in rows:
         if not row["delivers"]:
-            say(f"\npipeline '{row['pipeline']}' delivers nothing: neither it nor what it calls has a step deliver")
+            say(
+                f"\npipeline '{row['pipeline']}' delivers nothing: no step of it, or of what it calls, names a destination"
+            )
     say("\nthe configuration is valid")
 
 
 def _delivering(settings: Settings) -> set[str]:
-    """The pipelines that bring something to a destination, by themselves or by what they call."""
-    from wharfinger.config.call import DELIVER
-
-    found: set[str] = set()
-    calls = {pipeline.name: list(_uses(pipeline)) for pipeline in settings.pipelines}
-    while more := {name for name, uses in calls.items() if name not in found and {DELIVER, *found}.intersection(uses)}:
+    """The pipelines that bring something to a destination, by steps of their own or by what they call."""
+    found = {pipeline.name for pipeline in settings.pipelines if json.loads(pipeline.document)["destinations"]}
+    calls = {pipeline.name: set(_called(pipeline)) for pipeline in settings.pipelines}
+    while more := {name for name, called in calls.items() if name not in found and found & called}:
         found |= more
     return found
 
 
-def _uses(pipeline: Pipeline) -> Iterator[str]:
-    from wharfinger.config.settings import BoundStep
+def _called(pipeline: Pipeline) -> Iterator[str]:
+    from wharfinger.config.settings import BoundCall
 
     for step in pipeline.steps:
-        yield from [step.uses] if isinstance(step, BoundStep) else (branch.pipeline for branch in step.branches)
+        if isinstance(step, BoundCall):
+            yield from (branch.pipeline for branch in step.branches)
 
 
 def _summary(settings: Settings) -> Iterator[tuple[str, Any]]:

@@ -26,7 +26,7 @@ both may stand before the verb as well.
   `transfer_timestamp`, `status`, `error_message`, ...; times are RFC 3339 in UTC, sizes are bytes.
 - What goes wrong is told in two lines on stderr, `error: CODE: what and why` and `fix: what to do next`
   ([all codes](errors.md)). Should wharf itself be at fault, `WHARF_DEBUG=1` shows where.
-- What cannot be undone asks first; `--yes` answers, `--dry-run` only looks.
+- What cannot be undone asks first; `--yes` answers; `--dry-run`, where there is one, only looks.
 - Completion for bash: `eval "$(_WHARF_COMPLETE=bash_source wharf)"`; `zsh_source` and `fish_source` do the same there.
 """
 

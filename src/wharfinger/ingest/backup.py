@@ -93,9 +93,8 @@ class Snapshot:
     configuration: str  # where in `path` it is
     others: Mapping[str, str]  # where in `path` each is -> where it belongs
     left: tuple[Left, ...] = ()  # parts that are not in it
-    ledger: Mapping[str, str] = field(
-        default_factory=dict
-    )  # where in `path` each file of the ledger's copy is -> SHA-256, hex
+    # where in `path` each file of the ledger's copy is -> SHA-256, hex
+    ledger: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -44,9 +44,7 @@ _OFFICE: tuple[tuple[bytes, str], ...] = (
 )
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_OBJECT_PER_LINE = re.compile(
-    rb"\{[^\n]*\}[ \t\r\f\v]*+\n\s*+(\{|$)"
-)  # white space is gone through once, whatever follows
+_OBJECT_PER_LINE = re.compile(rb"\{[^\n]*\}[ \t\r\f\v]*+\n\s*+(\{|$)")  # possessive: white space is gone through once
 _TABLE = re.compile(rb"([^\r\n]*)\r?\n([^\r\n]*)\r?\n")
 
 

@@ -95,9 +95,8 @@ class Door:
         self._database, self._catalog = database, database.catalog
         self._customers, self._land = customers, land
         self._min_free, self._idle_s, self._clock = min_free, idle_s, clock
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = (
-            WeakValueDictionary()
-        )  # by file_id, as long as one has it or waits
+        # by file_id, as long as one has it or waits
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="http-finish")
         self._refusals = Throttle(_log, "an upload by URL was refused", "more uploads by URL were refused")
 
